@@ -1,0 +1,1 @@
+"""The money: knows no chat and no hypervisor."""

@@ -1,0 +1,1 @@
+"""The chat, the web endpoints, the clockwork."""

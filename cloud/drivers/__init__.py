@@ -1,0 +1,1 @@
+"""Where machines come from; each driver speaks to one kind of cloud."""
