@@ -1,0 +1,80 @@
+# Everything a newcomer types. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first Python that fits, unless told: make install PYTHON=python3.13
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+    "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
+    && command -v "$$name" && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+# One file of tests stays on one worker, so that what it starts (a database, a browser) is started once.
+PYTEST := $(BIN)/pytest -n auto --dist loadfile
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(STAMP) ## .venv with the product and its development tools
+
+# Made again only when what it is made from changed; an interpreter that went away counts as well.
+ifneq ($(shell $(BIN)/python -c 'print("alive")' 2>/dev/null),alive)
+.PHONY: $(STAMP)
+endif
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: apt-get install python3 python3-venv" >&2; exit 1; }
+	@bot/demo/packages.sh python "$(PYTHON)"
+	@$(BIN)/python -c '' 2>/dev/null || { rm -rf .venv && "$(PYTHON)" -m venv .venv; }
+	@echo "Installing into .venv (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: install ## the whole system on this machine, no account anywhere: prints the address of a chat
+	@bot/demo/packages.sh demo
+	@exec $(BIN)/python -m bot demo
+
+.PHONY: test
+test: install ## all tests but the slow ones
+	@bot/demo/packages.sh test
+	@$(PYTEST) -m "not slow"
+
+.PHONY: test-slow
+test-slow: install ## the tests that take long
+	@bot/demo/packages.sh test
+	@$(PYTEST) -m slow
+
+.PHONY: coverage
+coverage: install ## which lines no test runs: htmlcov/index.html
+	@bot/demo/packages.sh test
+	@$(BIN)/coverage run -m pytest -m "not slow" && $(BIN)/coverage html --quiet && $(BIN)/coverage report
+
+.PHONY: lint
+lint: install ## style, types, and who may import whom
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: install ## put the code into the one style
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: install ## measure what the documents claim
+	@$(BIN)/python -m benchmarks
+
+.PHONY: constraints
+constraints: install ## write constraints.txt from what .venv holds
+	@{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable | LC_ALL=C sort -f; } > constraints.new
+	@mv constraints.new constraints.txt && touch $(STAMP)
+
+.PHONY: clean
+clean: ## remove what can be made again; data/ stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov dist
+	@find alembic benchmarks billing bot cloud tests -name __pycache__ -type d -prune -exec rm -rf {} +
