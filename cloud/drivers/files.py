@@ -1,0 +1,67 @@
+"""Small files that hold a driver's state: written whole or not at all, one writer at a time."""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cloud.drivers.base import MachineSpec, Refused
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def is_name(name: str) -> bool:
+    """Return whether `name` can be a machine's; nothing else ever becomes part of a path."""
+    return NAME.fullmatch(name) is not None
+
+
+def check_name(name: str) -> None:
+    """Raise `Refused` when `name` cannot be a machine's."""
+    if not is_name(name):
+        raise Refused(f"{name!r} cannot be a machine's name: up to 63 of a-z, 0-9 and hyphens inside.")
+
+
+def write_atomic(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file so that a crash leaves the old content or the new, never a part."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in a JSON file that we wrote, `None` when there is no such file."""
+    try:
+        data: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return data
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, waiting for whoever has it, other processes too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # closing gives the lock back
+
+
+def spec_to_json(spec: MachineSpec) -> dict[str, Any]:
+    """Return a spec as what JSON can hold."""
+    return asdict(spec)
+
+
+def spec_from_json(data: Mapping[str, Any]) -> MachineSpec:
+    """Return the spec that `spec_to_json` wrote down."""
+    return MachineSpec(**{**data, "authorized_keys": tuple(data["authorized_keys"])})
