@@ -48,8 +48,8 @@ class MachineSpec:
         public: whether it gets an address of its own.
         authorized_keys: OpenSSH public key lines that may log in as `user`.
         user: login name inside the guest.
-        host_key: OpenSSH private key (ed25519, PEM text) that the guest's SSH server must show.
-        user_data: cloud-init user data (`#cloud-config`) that does all of the above in a guest with cloud-init.
+        host_key: OpenSSH private key (ed25519, PEM text) that its SSH server must show.
+        user_data: cloud-init user data (`#cloud-config`) that does all of this where there is cloud-init.
         network: name of the private network which machines of one cluster share; `None` for a single machine.
     """
 

@@ -1,0 +1,110 @@
+"""The database: engines, sessions, and the transaction that edges open.
+
+SQLite and PostgreSQL are served by the same code. What differs stands here: SQLite has one writer at a time, so a
+writing transaction begins with `BEGIN IMMEDIATE` behind an in-process lock (waiting in the loop is fairer and
+cheaper than in SQLite's busy handler), and readers use connections of their own that never wait.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+_BUSY_MS = 10_000
+"""How long SQLite waits for another process' writer; far beyond any of our transactions."""
+_READERS = 8
+_SERVER_CONNECTIONS = 20
+
+
+class ReadSession(AsyncSession):
+    """A session for reading: its transaction sees one state and cannot write."""
+
+
+class Database:
+    """One database and the two ways into it."""
+
+    def __init__(self, url: str) -> None:
+        """Take an SQLAlchemy URL, `sqlite+aiosqlite:///data/bot.db` or `postgresql+asyncpg://…`; connects later."""
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            _make_folder(self.url)
+            self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=1)
+            self._reader = _sqlite_engine(self.url, begin="BEGIN", size=_READERS, read_only=True)
+        else:
+            self._writer = create_async_engine(
+                self.url, pool_size=_SERVER_CONNECTIONS, max_overflow=0, pool_pre_ping=True
+            )
+            self._reader = self._writer
+        self._writing = asyncio.Lock()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine that may write, for migrations and checks of the schema."""
+        return self._writer
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """Open a writing transaction: commits at the end, rolls back when anything is raised.
+
+        Only edges (handlers, routes, jobs) call this, and nothing outside the database is called inside it.
+        """
+        async with AsyncExitStack() as stack:
+            if self.is_sqlite:
+                await stack.enter_async_context(self._writing)
+            session = await stack.enter_async_context(AsyncSession(self._writer, expire_on_commit=False))
+            async with session.begin():
+                yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadSession]:
+        """Open a reading transaction: one consistent state, never waits for writers on SQLite."""
+        async with ReadSession(self._reader, expire_on_commit=False) as session:
+            if not self.is_sqlite:
+                await session.connection(
+                    execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+                )
+            yield session
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._writer.dispose()
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+
+
+def _make_folder(url: URL) -> None:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool = False) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=60)
+
+    def connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver must not begin transactions on its own: it would begin deferred ones.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL" if not read_only else "synchronous=NORMAL",
+            "foreign_keys=ON",
+            f"busy_timeout={_BUSY_MS}",
+            "temp_store=MEMORY",
+            f"query_only={'ON' if read_only else 'OFF'}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", connect)
+    event.listen(engine.sync_engine, "begin", start)
+    return engine

@@ -1,0 +1,42 @@
+"""Everything that billing refuses, as one tree; each error builds its own message for the log.
+
+What people read is made by the views from the error's type and fields.
+"""
+
+
+class BillingError(Exception):
+    """Base of all refusals; nothing was changed when one is raised out of a transaction."""
+
+
+class InvalidAmount(BillingError):
+    """The text is no amount of money in this currency."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        """Keep the text as typed and the reason as a clause, "has more than 2 decimals"."""
+        super().__init__(f"{text!r} is no amount: it {reason}")
+        self.text = text
+        self.reason = reason
+
+
+class NotFound(BillingError):
+    """There is no such thing, or it is not this customer's: the two are not told apart."""
+
+    def __init__(self, what: str, key: object) -> None:
+        """Name the kind of thing and what it was looked up by."""
+        super().__init__(f"no {what} {key}")
+        self.what = what
+        self.key = key
+
+
+class InsufficientFunds(BillingError):
+    """An account does not hold what should leave it (rules.md 2.3)."""
+
+    def __init__(self, account_id: int, amount: int) -> None:
+        """Name the account and the amount in minor units."""
+        super().__init__(f"account {account_id} holds less than {amount}")
+        self.account_id = account_id
+        self.amount = amount
+
+
+class Conflict(BillingError):
+    """The thing is no longer as the caller saw it: load it again and ask again."""

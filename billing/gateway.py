@@ -1,0 +1,240 @@
+"""What billing needs of a payment provider. Amounts are minor units of the one configured currency.
+
+Every writing call takes a key made from a row that was committed before: the same key twice is one act
+(rules.md 6.5). No call is made inside a database transaction.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from billing.models import CheckoutPurpose
+
+
+class GatewayError(Exception):
+    """The provider gave no result; `str(error)` holds no secret and no card data."""
+
+
+class OutcomeUnknown(GatewayError):
+    """Time-out, broken connection, 5xx, key in use: it may have happened. Ask again with the same key."""
+
+
+class GatewayRefused(GatewayError):
+    """The request is wrong as it stands (a bad key, a malformed or missing object): nothing happened."""
+
+
+class GatewayBusy(GatewayError):
+    """Rate limit: nothing happened, try later."""
+
+
+class ChargeStatus(StrEnum):
+    """What the provider says of a charge."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    ACTION = "action"
+    """The customer has to confirm with their bank, at `action_url`."""
+    PROCESSING = "processing"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A charge as the provider shows it now.
+
+    Attributes:
+        provider_id: the provider's id of it.
+        status: where it stands.
+        amount: what is or would be taken.
+        payment_id: our payment's id, which we put into its metadata; `None` when it is not ours.
+        decline_code: the network's word for why not, empty unless declined.
+        action_url: where the customer confirms, empty unless status is action.
+        card_provider_id: the payment method, empty while there is none.
+    """
+
+    provider_id: str
+    status: ChargeStatus
+    amount: int
+    payment_id: int | None = None
+    decline_code: str = ""
+    action_url: str = ""
+    card_provider_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CardDetails:
+    """A saved payment method. `fingerprint` is empty when it is no card."""
+
+    provider_id: str
+    customer_provider_id: str
+    fingerprint: str
+    brand: str = ""
+    last4: str = ""
+    expiry_month: int = 0
+    expiry_year: int = 0
+
+
+class PageStatus(StrEnum):
+    """What the provider says of a hosted page."""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A hosted payment page as the provider shows it now.
+
+    Attributes:
+        provider_id: the provider's id of it.
+        url: where the customer opens it; empty once it is not open.
+        status: where it stands.
+        card_provider_id: the payment method that was saved, for a page that adds a card.
+        charge: the charge that it made, for a page that takes money.
+    """
+
+    provider_id: str
+    url: str
+    status: PageStatus
+    card_provider_id: str = ""
+    charge: Charge | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A hosted page to open.
+
+    Attributes:
+        key: idempotency key.
+        checkout_id: our row, put into the metadata.
+        customer_provider_id: who pays.
+        purpose: add a card, or take money.
+        amount: what to take; 0 for adding a card.
+        payment_id: our payment, put into the charge's metadata; `None` for adding a card.
+        title: what it is for, in the customer's words.
+        success_url: where the browser goes when it is done; `cancel_url`: when it is given up.
+        expires_at: when the page closes by itself.
+        language: the customer's, as an IETF tag.
+    """
+
+    key: str
+    checkout_id: int
+    customer_provider_id: str
+    purpose: CheckoutPurpose
+    amount: int
+    payment_id: int | None
+    title: str
+    success_url: str
+    cancel_url: str
+    expires_at: datetime
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRequest:
+    """A charge of a saved card while the customer is away."""
+
+    key: str
+    payment_id: int
+    customer_provider_id: str
+    card_provider_id: str
+    amount: int
+    title: str
+    return_url: str
+
+
+class EventKind(StrEnum):
+    """What an event of the provider is about, whatever it calls it."""
+
+    PAGE = "page"
+    CHARGE = "charge"
+    CARD = "card"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event of the provider, its signature proven.
+
+    Attributes:
+        event_id: unique at the provider.
+        type: the provider's own name for it.
+        kind: what it is about.
+        object_id: id of the page, charge, card, refund or dispute; its state is read again before it is believed.
+        payload: the whole event, stored as it came.
+    """
+
+    event_id: str
+    type: str
+    kind: EventKind
+    object_id: str
+    payload: dict[str, object] = field(default_factory=dict)
+
+
+class Gateway(Protocol):
+    """A payment provider. Every call may raise `OutcomeUnknown`, `GatewayBusy` or `GatewayRefused`."""
+
+    @property
+    def minimum(self) -> int:
+        """The least that a card can be charged, in minor units."""
+        ...
+
+    async def create_customer(self, *, key: str, customer_id: int, name: str, email: str | None) -> str:
+        """Return the provider's id of a new customer, the same one for the same key."""
+        ...
+
+    async def open_page(self, request: PageRequest) -> Page:
+        """Open a hosted page."""
+        ...
+
+    async def get_page(self, provider_id: str) -> Page | None:
+        """Return a page as it is now, `None` if the provider does not know it."""
+        ...
+
+    async def expire_page(self, provider_id: str) -> Page:
+        """Close an open page, and return it as it is now: it may have been completed just before."""
+        ...
+
+    async def charge(self, request: ChargeRequest) -> Charge:
+        """Charge a saved card; a decline is a result, not an error."""
+        ...
+
+    async def get_charge(self, provider_id: str) -> Charge | None:
+        """Return a charge as it is now."""
+        ...
+
+    async def find_charge(self, customer_provider_id: str, payment_id: int, since: datetime) -> Charge | None:
+        """Return the customer's charge that carries our payment id, `None` if there is none since then."""
+        ...
+
+    async def cancel_charge(self, provider_id: str) -> Charge:
+        """Cancel a charge that waits for the customer, and return it as it is now: it may have gone through."""
+        ...
+
+    async def get_card(self, provider_id: str) -> CardDetails | None:
+        """Return a saved payment method as it is now."""
+        ...
+
+    async def detach_card(self, provider_id: str) -> None:
+        """Remove a saved payment method from its customer; a missing or detached one is success."""
+        ...
+
+    def parse_event(self, body: bytes, signature: str) -> Event:
+        """Return the event of a webhook call.
+
+        Raises:
+            GatewayRefused: the signature is bad, the timestamp stale, or the body no event.
+        """
+        ...
+
+    async def check(self) -> str:
+        """Return one line for `doctor`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

@@ -1,0 +1,143 @@
+"""What is sold and used: prices, quotes, subscriptions, running intervals, metered hours (rules.md 3, 4)."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from billing.clock import Month
+from billing.models.base import BIG, Amount, Base, Id
+
+
+class Price(Base):
+    """One entry in an item's price history; the newest that is valid counts (rules.md 3.2)."""
+
+    __tablename__ = "prices"
+    __table_args__ = (
+        Index(None, "item", "valid_from", "id"),
+        CheckConstraint("monthly > 0", name="positive"),
+    )
+
+    id: Mapped[Id]
+    operation: Mapped[str] = mapped_column(sa.String(96), unique=True)
+    """From the tap that set it: tapped twice is set once."""
+    item: Mapped[str] = mapped_column(sa.String(32))
+    """Catalogue code, `vm-small-public`."""
+    monthly: Mapped[Amount]
+    valid_from: Mapped[datetime]
+    set_by: Mapped[int | None]
+    """Telegram id of the administrator; none for the prices that the product starts with."""
+
+
+class Quote(Base):
+    """An order: what, name, and the price at which it may be confirmed for 15 minutes (rules.md 3.3)."""
+
+    __tablename__ = "quotes"
+    __table_args__ = (
+        Index(None, "customer_id", "id"),
+        Index(
+            "ix_quotes_kept",
+            "customer_id",
+            "kept_until",
+            sqlite_where=sa.text("kept_until IS NOT NULL"),
+            postgresql_where=sa.text("kept_until IS NOT NULL"),
+        ),
+    )
+
+    id: Mapped[Id]
+    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
+    item: Mapped[str] = mapped_column(sa.String(32))
+    name: Mapped[str] = mapped_column(sa.String(63))
+    workers: Mapped[int]
+    """Worker nodes of a cluster; 0 for a machine."""
+    control_monthly: Mapped[Amount]
+    """Price of the machine, or of the control plane."""
+    worker_monthly: Mapped[Amount]
+    """Price of one worker; 0 for a machine."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    kept_until: Mapped[datetime | None]
+    """Set while the order waits for money: it is offered again until then (C2)."""
+
+    @property
+    def monthly(self) -> int:
+        """The whole monthly price, without tax."""
+        return self.control_monthly + self.workers * self.worker_monthly
+
+
+class Subscription(Base):
+    """What is charged: an item at the price that was quoted, for its whole life (rules.md 3.4)."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (
+        Index(None, "customer_id", "id"),
+        CheckConstraint("monthly > 0", name="positive"),
+    )
+
+    id: Mapped[Id]
+    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
+    quote_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("quotes.id"), unique=True)
+    """None for what was adopted from another system."""
+    name: Mapped[str] = mapped_column(sa.String(63))
+    item: Mapped[str] = mapped_column(sa.String(32))
+    workers: Mapped[int]
+    monthly: Mapped[Amount]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    """Deletion asked for, or never started; nothing runs after it."""
+
+
+class Interval(Base):
+    """A time in which a subscription ran, `[started_at, ended_at)` (rules.md 4.1, 4.2)."""
+
+    __tablename__ = "intervals"
+    __table_args__ = (
+        Index(None, "subscription_id", "started_at"),
+        Index(
+            "uq_intervals_running",
+            "subscription_id",
+            unique=True,
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
+        ),
+        Index(None, "ended_at"),
+        CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="forward"),
+    )
+
+    id: Mapped[Id]
+    subscription_id: Mapped[int] = mapped_column(BIG, ForeignKey("subscriptions.id"))
+    started_at: Mapped[datetime]
+    billed_from: Mapped[datetime]
+    """Start of its first billed hour: `started_at`, or the end of the hour that was already billed then."""
+    ended_at: Mapped[datetime | None]
+
+
+class Usage(Base):
+    """Hours of one subscription in one month, up to its watermark (rules.md 4.4)."""
+
+    __tablename__ = "usage"
+    __table_args__ = (Index(None, "month"), {"sqlite_with_rowid": False})
+
+    subscription_id: Mapped[int] = mapped_column(BIG, ForeignKey("subscriptions.id"), primary_key=True)
+    month: Mapped[Month] = mapped_column(primary_key=True)
+    hours: Mapped[int]
+    metered_until: Mapped[datetime]
+
+
+class Watermark(Base):
+    """How far a catching-up job has come."""
+
+    __tablename__ = "watermarks"
+
+    name: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    until: Mapped[datetime]
+
+
+class Kind(StrEnum):
+    """What is sold."""
+
+    VM = "vm"
+    K8S = "k8s"

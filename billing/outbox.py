@@ -1,0 +1,77 @@
+"""What must be told, written in the same transaction as the fact (rules.md 11)."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing.models import Channel, Customer, Notice, NoticeStatus
+
+
+async def tell(  # what, whom, when
+    session: AsyncSession,
+    customer: Customer,
+    kind: str,
+    data: dict[str, Any],
+    *,
+    now: datetime,
+    dedup: str | None = None,
+    mail: bool = False,
+) -> None:
+    """Tell a customer in the chat, and by mail too where asked and an address is confirmed.
+
+    Args:
+        session: the transaction of the fact.
+        customer: whom to tell.
+        kind: names the view that makes the words, `bot/views/notices.py`.
+        data: facts for the view, JSON values only; amounts in minor units, instants as ISO text.
+        now: when the fact happened.
+        dedup: a fact that may be found twice is told once per channel.
+        mail: it is important enough for a mail.
+    """
+    await _add(session, Channel.CHAT, kind, data, now, dedup, customer.id, customer.telegram_id)
+    if mail and customer.email:
+        await _add(session, Channel.MAIL, kind, data, now, dedup, customer.id, None)
+
+
+async def tell_house(
+    session: AsyncSession,
+    kind: str,
+    data: dict[str, Any],
+    *,
+    now: datetime,
+    dedup: str | None = None,
+    customer_id: int | None = None,
+) -> None:
+    """Tell every administrator in the chat."""
+    await _add(session, Channel.CHAT, kind, data, now, dedup, customer_id, None)
+
+
+async def _add(
+    session: AsyncSession,
+    channel: Channel,
+    kind: str,
+    data: dict[str, Any],
+    now: datetime,
+    dedup: str | None,
+    customer_id: int | None,
+    recipient: int | None,
+) -> None:
+    dialect = session.get_bind().dialect.name
+    statement = sqlite.insert(Notice) if dialect == "sqlite" else postgresql.insert(Notice)
+    await session.execute(
+        statement.values(
+            dedup=f"{dedup}:{channel.value}" if dedup else None,
+            customer_id=customer_id,
+            channel=channel,
+            recipient=recipient,
+            kind=kind,
+            data=data,
+            created_at=now,
+            send_at=now,
+            status=NoticeStatus.WAITING,
+            attempts=0,
+            error="",
+        ).on_conflict_do_nothing(index_elements=[Notice.dedup])
+    )

@@ -1,0 +1,55 @@
+"""What the chat must remember: updates not handled yet, what it waits for, switches of the house."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from billing.models import Base, Id
+
+
+class ChatUpdate(Base):
+    """An update as Telegram sent it, stored before it is acknowledged, handled in order per user."""
+
+    __tablename__ = "chat_updates"
+    __table_args__ = (
+        Index(
+            "ix_chat_updates_waiting",
+            "id",
+            sqlite_where=sa.text("handled_at IS NULL"),
+            postgresql_where=sa.text("handled_at IS NULL"),
+        ),
+        Index(None, "handled_at"),
+    )
+
+    id: Mapped[Id] = mapped_column(autoincrement=False)
+    """Telegram's update id: the same update twice is one row."""
+    payload: Mapped[dict[str, Any]]
+    received_at: Mapped[datetime]
+    handled_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+
+
+class Awaiting(Base):
+    """The free text that a person was asked for; one at a time."""
+
+    __tablename__ = "awaiting"
+
+    telegram_id: Mapped[Id] = mapped_column(autoincrement=False)
+    what: Mapped[str] = mapped_column(sa.String(32))
+    """Names the feature's step that takes the answer."""
+    data: Mapped[dict[str, Any]]
+    asked_at: Mapped[datetime]
+
+
+class Switch(Base):
+    """A setting that is changed in the chat, such as maintenance mode."""
+
+    __tablename__ = "switches"
+
+    name: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    value: Mapped[dict[str, Any]]
+    changed_at: Mapped[datetime]
+    changed_by: Mapped[int | None]

@@ -1,0 +1,136 @@
+"""Deployments, their machines, and customers' SSH keys."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from billing.models import BIG, Base, Id, Kind
+
+
+class State(StrEnum):
+    """Where a deployment stands (rules.md 3.8); the values are what people see."""
+
+    IN_PROGRESS = "in progress"
+    SUCCESS = "success"
+    FAILED = "failed"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+ACTIVE = (State.IN_PROGRESS, State.SUCCESS)
+
+
+class PowerWish(StrEnum):
+    """How a deployment's machines should be."""
+
+    ON = "on"
+    OFF = "off"
+    """Asked for by the customer: still billed."""
+    SUSPENDED = "suspended"
+    """Off for debt: not billed (rules.md 4.1)."""
+
+
+class Role(StrEnum):
+    """What a machine does in its deployment."""
+
+    VM = "vm"
+    CONTROL = "control"
+    WORKER = "worker"
+
+
+class Deployment(Base):
+    """One machine or cluster that a customer ordered; reconcile makes the cloud agree with this row."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (
+        Index(
+            "uq_deployments_live_name",
+            "customer_id",
+            "kind",
+            "name",
+            unique=True,
+            sqlite_where=sa.text("state IN ('in progress', 'success', 'deleting')"),
+            postgresql_where=sa.text("state IN ('in progress', 'success', 'deleting')"),
+        ),
+        Index(None, "customer_id", "state", "id"),
+        Index(
+            "ix_deployments_work",
+            "reconcile_at",
+            sqlite_where=sa.text("reconcile_at IS NOT NULL"),
+            postgresql_where=sa.text("reconcile_at IS NOT NULL"),
+        ),
+        Index(None, "state", "id"),
+    )
+
+    id: Mapped[Id]
+    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
+    subscription_id: Mapped[int] = mapped_column(BIG, ForeignKey("subscriptions.id"), unique=True)
+    kind: Mapped[Kind]
+    name: Mapped[str] = mapped_column(sa.String(63))
+    size: Mapped[str] = mapped_column(sa.String(16))
+    public: Mapped[bool]
+    workers: Mapped[int]
+    state: Mapped[State]
+    power: Mapped[PowerWish] = mapped_column(default=PowerWish.ON)
+    reboot_wanted: Mapped[bool] = mapped_column(default=False)
+    detail: Mapped[str] = mapped_column(sa.String(200), default="")
+    """What is going on, or why it failed, in plain words."""
+    created_at: Mapped[datetime]
+    deadline_at: Mapped[datetime]
+    """In progress for longer than this fails."""
+    ready_at: Mapped[datetime | None]
+    delete_asked_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    """Failed, or deleted."""
+    cleaned_at: Mapped[datetime | None]
+    """Nothing of it is left in the cloud."""
+    chat_message_id: Mapped[int | None]
+    """The chat message that shows its progress, edited in place."""
+    kubeconfig: Mapped[str] = mapped_column(sa.Text, default="")
+
+    reconcile_at: Mapped[datetime | None]
+    """When to look after it next; none when there is nothing to do."""
+    leased_until: Mapped[datetime | None]
+    leased_by: Mapped[str] = mapped_column(sa.String(64), default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Calls in a row that the cloud asked to try again."""
+
+
+class Node(Base):
+    """One machine of a deployment, as the driver knows it."""
+
+    __tablename__ = "nodes"
+    __table_args__ = (UniqueConstraint("deployment_id", "role", "position"),)
+
+    id: Mapped[Id]
+    deployment_id: Mapped[int] = mapped_column(BIG, ForeignKey("deployments.id"))
+    role: Mapped[Role]
+    position: Mapped[int]
+    machine: Mapped[str] = mapped_column(sa.String(63), unique=True)
+    """The driver's name of it, made from the order: look up, then create."""
+    host: Mapped[str] = mapped_column(sa.String(255), default="")
+    port: Mapped[int] = mapped_column(default=22)
+    private_ip: Mapped[str] = mapped_column(sa.String(64), default="")
+    host_key: Mapped[str] = mapped_column(sa.Text)
+    """Private host key (PEM) that its SSH server shows; made with the row, so that a retry shows the same one."""
+    host_key_fingerprint: Mapped[str] = mapped_column(sa.String(64))
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime | None]
+    """When the driver last showed it running; a machine that vanished was billed until here."""
+
+
+class SshKey(Base):
+    """A customer's public key; put into every machine made after it was added."""
+
+    __tablename__ = "ssh_keys"
+    __table_args__ = (UniqueConstraint("customer_id", "fingerprint"),)
+
+    id: Mapped[Id]
+    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
+    public_key: Mapped[str] = mapped_column(sa.Text)
+    fingerprint: Mapped[str] = mapped_column(sa.String(64))
+    comment: Mapped[str] = mapped_column(sa.String(100), default="")
+    added_at: Mapped[datetime]
