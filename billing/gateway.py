@@ -28,6 +28,12 @@ class GatewayBusy(GatewayError):
     """Rate limit: nothing happened, try later."""
 
 
+CARD_GONE = "card_gone"
+"""Decline code of a charge whose card was detached at the provider."""
+AUTHENTICATION_REQUIRED = "authentication_required"
+"""Decline code of a charge that the bank would take if its owner confirmed it."""
+
+
 class ChargeStatus(StrEnum):
     """What the provider says of a charge."""
 
@@ -49,8 +55,10 @@ class Charge:
         amount: what is or would be taken.
         payment_id: our payment's id, which we put into its metadata; `None` when it is not ours.
         decline_code: the network's word for why not, empty unless declined.
+        hard: declined for good: lost, stolen, expired, do not try again (rules.md 6.7).
         action_url: where the customer confirms, empty unless status is action.
         card_provider_id: the payment method, empty while there is none.
+        customer_provider_id: who pays.
     """
 
     provider_id: str
@@ -58,13 +66,15 @@ class Charge:
     amount: int
     payment_id: int | None = None
     decline_code: str = ""
+    hard: bool = False
     action_url: str = ""
     card_provider_id: str = ""
+    customer_provider_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CardDetails:
-    """A saved payment method. `fingerprint` is empty when it is no card."""
+    """A saved payment method. `fingerprint` is empty when it is no card, the customer when it is detached."""
 
     provider_id: str
     customer_provider_id: str
@@ -109,12 +119,13 @@ class PageRequest:
     Attributes:
         key: idempotency key.
         checkout_id: our row, put into the metadata.
+        payment_id: our payment, put into the charge's metadata; `None` for adding a card.
         customer_provider_id: who pays.
         purpose: add a card, or take money.
         amount: what to take; 0 for adding a card.
-        payment_id: our payment, put into the charge's metadata; `None` for adding a card.
         title: what it is for, in the customer's words.
-        success_url: where the browser goes when it is done; `cancel_url`: when it is given up.
+        success_url: where the browser goes when it is done, `{CHECKOUT_SESSION_ID}` in it is the page's id;
+            `cancel_url`: where it goes when it is given up.
         expires_at: when the page closes by itself.
         language: the customer's, as an IETF tag.
     """
@@ -200,11 +211,15 @@ class Gateway(Protocol):
         ...
 
     async def charge(self, request: ChargeRequest) -> Charge:
-        """Charge a saved card; a decline is a result, not an error."""
+        """Charge a saved card; a decline is a result, not an error.
+
+        The same key again returns the charge as it is now. A card that the provider no longer holds is declined with
+        the code `CARD_GONE` and no id: nothing was made.
+        """
         ...
 
     async def get_charge(self, provider_id: str) -> Charge | None:
-        """Return a charge as it is now."""
+        """Return a charge as it is now, `None` if the provider does not know it."""
         ...
 
     async def find_charge(self, customer_provider_id: str, payment_id: int, since: datetime) -> Charge | None:
@@ -216,7 +231,7 @@ class Gateway(Protocol):
         ...
 
     async def get_card(self, provider_id: str) -> CardDetails | None:
-        """Return a saved payment method as it is now."""
+        """Return a saved payment method as it is now, `None` if the provider does not know it."""
         ...
 
     async def detach_card(self, provider_id: str) -> None:

@@ -176,7 +176,11 @@ class Payment(Base):
 
 
 class PaymentAllocation(Base):
-    """The part of a payment that is for one invoice (rules.md 6.4)."""
+    """The part of a payment that is for one invoice (rules.md 6.4).
+
+    Its amount is what the card pays. What voucher and balance add in a split by hand are pending transfers of the
+    same payment, so an invoice that they cover alone has an allocation of zero: it is in flight all the same.
+    """
 
     __tablename__ = "payment_allocations"
     __table_args__ = (
@@ -189,7 +193,7 @@ class PaymentAllocation(Base):
             postgresql_where=sa.text("in_flight"),
         ),
         Index(None, "invoice_id"),
-        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("amount >= 0", name="amount_not_negative"),
     )
 
     id: Mapped[Id]
@@ -238,6 +242,8 @@ class SettlementWish(Base):
     customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"), primary_key=True, autoincrement=False)
     wanted_at: Mapped[datetime]
     """When to do it; moved on when a try has to be repeated later."""
+    attempt_at: Mapped[datetime | None]
+    """When the try that is under way began; a new wish sets it to none, so that an old try cannot end it."""
     cards: Mapped[bool]
     """Cards may be charged too, not only voucher and balance used."""
     reason: Mapped[str] = mapped_column(sa.String(32))
