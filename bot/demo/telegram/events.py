@@ -1,0 +1,80 @@
+"""What changed, told at once to pages that listen and to tests that wait."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from bot.demo.telegram.wire import Json
+
+_REMEMBERED = 1000
+_POLL_S = 15.0
+
+
+class Events:
+    """A growing revision number, the last events, and everybody who waits for the next."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.closed = False
+        self._last: deque[Json] = deque(maxlen=_REMEMBERED)
+        self._waiting: set[asyncio.Event] = set()
+
+    def publish(self, kind: str, **fields: object) -> int:
+        """Tell an event; returns its revision, larger than all before."""
+        self.revision += 1
+        self._last.append({"revision": self.revision, "type": kind, **fields})
+        self.wake()
+        return self.revision
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        for waiting in self._waiting:
+            waiting.set()
+
+    def since(self, revision: int) -> list[Json] | None:
+        """Events after a revision, oldest first; nothing if some of them are forgotten."""
+        if revision > self.revision or (self._last and revision < self._last[0]["revision"] - 1):
+            return None
+        return [event for event in self._last if event["revision"] > revision]
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Whether something happened within the time."""
+        waiting = asyncio.Event()
+        self._waiting.add(waiting)
+        try:
+            await asyncio.wait_for(waiting.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(waiting)
+        return True
+
+    async def until(self, found: Callable[[], object], timeout_s: float) -> bool:
+        """Whether `found()` became true within the time; asked after each change."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while not found():
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0 or self.closed:
+                return False
+            await self.wait(left)
+        return True
+
+    async def stream(self, revision: int) -> AsyncIterator[Json]:
+        """Events after a revision for as long as the server runs; `reset` where some are forgotten.
+
+        A `quiet` event comes every 15 s without another, so that a dead connection is noticed.
+        """
+        while not self.closed:
+            events = self.since(revision)
+            if events is None:
+                events = [{"revision": self.revision, "type": "reset"}]
+            for event in events:
+                revision = event["revision"]
+                yield event
+            if not events and not await self.wait(_POLL_S):
+                yield {"revision": revision, "type": "quiet"}
+
+    def close(self) -> None:
+        """End every stream and every wait."""
+        self.closed = True
+        self.wake()
