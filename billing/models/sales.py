@@ -116,15 +116,28 @@ class Interval(Base):
 
 
 class Usage(Base):
-    """Hours of one subscription in one month, up to its watermark (rules.md 4.4)."""
+    """Hours of one subscription in one month, exact at `metered_until` (rules.md 4.4)."""
 
     __tablename__ = "usage"
-    __table_args__ = (Index(None, "month"), {"sqlite_with_rowid": False})
+    __table_args__ = (
+        Index(None, "month", "customer_id"),
+        Index(
+            "ix_usage_late",
+            "customer_id",
+            sqlite_where=sa.text("late"),
+            postgresql_where=sa.text("late"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
 
     subscription_id: Mapped[int] = mapped_column(BIG, ForeignKey("subscriptions.id"), primary_key=True)
     month: Mapped[Month] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
+    """The subscription's; here so that a customer's month, and a chunk of customers, is one range of an index."""
     hours: Mapped[int]
     metered_until: Mapped[datetime]
+    late: Mapped[bool] = mapped_column(default=False)
+    """Changed after the month was metered to its end: what was not invoiced goes on the next invoice (rules.md 5.1)."""
 
 
 class Watermark(Base):
