@@ -15,7 +15,7 @@ def record(
     actor: int | None,
     now: datetime,
     customer_id: int | None = None,
-    **details: Any,
+    **details: Any,  # noqa: ANN401 whatever JSON can hold
 ) -> None:
     """Write down an act of an administrator (Telegram id), or of the system where there is no actor.
 

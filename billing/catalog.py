@@ -156,6 +156,11 @@ async def set_price(
     return row
 
 
+async def by_operation(session: AsyncSession, operation: str) -> Price | None:
+    """Return the price that an operation set, if it did."""
+    return await session.scalar(select(Price).where(Price.operation == operation))
+
+
 async def effect(session: AsyncSession, item: Item, now: datetime) -> Effect:
     """Return what keeps its price when this item gets another one (C14)."""
     sold = (

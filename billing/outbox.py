@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing.models import Channel, Customer, Notice, NoticeStatus
 
 
-async def tell(  # what, whom, when
+async def tell(
     session: AsyncSession,
     customer: Customer,
     kind: str,
@@ -46,6 +46,18 @@ async def tell_house(
 ) -> None:
     """Tell every administrator in the chat."""
     await _add(session, Channel.CHAT, kind, data, now, dedup, customer_id, None)
+
+
+async def copy_to(session: AsyncSession, notice: Notice, recipient: int) -> None:
+    """Make a notice for the house one for one administrator's chat (Telegram id)."""
+    dedup = f"{notice.dedup or notice.id}:{recipient}"
+    await _add(session, Channel.CHAT, notice.kind, notice.data, notice.created_at, dedup, notice.customer_id, recipient)
+
+
+async def by_mail_instead(session: AsyncSession, notice: Notice) -> None:
+    """Send by mail what the chat refused; what goes there anyway goes once."""
+    dedup = notice.dedup.removesuffix(f":{Channel.CHAT.value}") if notice.dedup else f"notice:{notice.id}"
+    await _add(session, Channel.MAIL, notice.kind, notice.data, notice.created_at, dedup, notice.customer_id, None)
 
 
 async def _add(

@@ -1,0 +1,72 @@
+"""What a handler gets: the services of the house, and who is acting."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from billing.cashier import Cashier
+from cloud.reconcile import Reconciler
+from telegram import Bot, Message
+
+from billing.clock import Clock
+from billing.db import Database
+from billing.gateway import Gateway
+from billing.models import Customer
+from billing.terms import Terms
+from bot.settings import Settings
+from cloud.drivers.base import Driver
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that is built once, in `app.py`, and used everywhere above billing and cloud."""
+
+    settings: Settings
+    terms: Terms
+    clock: Clock
+    database: Database
+    gateway: Gateway
+    cashier: Cashier
+    driver: Driver
+    reconciler: Reconciler
+    bot: Bot
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One update being answered.
+
+    Attributes:
+        services: the house.
+        customer: who is acting; made at their first message.
+        is_admin: whether they run the business, asked anew at each update.
+        now: the instant of this update, asked once.
+        update_id: Telegram's; the same update handled again after a crash has the same.
+        message: the message whose button was tapped, or `None` when something was typed.
+        typed: the message that was typed, or `None` when a button was tapped.
+        awaiting: what a free text answers, and what was kept when it was asked for.
+    """
+
+    services: Services
+    customer: Customer
+    is_admin: bool
+    now: datetime
+    update_id: int
+    message: Message | None = None
+    typed: Message | None = None
+    awaiting: tuple[str, dict[str, Any]] | None = None
+
+    @property
+    def database(self) -> Database:
+        """The database, which a handler opens transactions on."""
+        return self.services.database
+
+    @property
+    def terms(self) -> Terms:
+        """The operator's terms of business."""
+        return self.services.terms
+
+    @property
+    def operation(self) -> str:
+        """An operation id of this update, for acts that its ids do not name already."""
+        return f"update:{self.update_id}"

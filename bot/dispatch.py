@@ -1,0 +1,183 @@
+"""One update from Telegram to one answer: who is it, what is asked, may they, do it, show it."""
+
+import asyncio
+import logging
+from typing import Any
+
+from telegram import CallbackQuery, ChatMember, Message, Update, User
+from telegram.constants import ChatType, MessageEntityType
+from telegram.error import BadRequest, Forbidden, TelegramError
+
+from billing import accounts
+from billing.models import Customer
+from bot import awaiting, errors, i18n
+from bot.callbacks import unpack
+from bot.context import Context, Services
+from bot.guards import is_administrator
+from bot.router import Answer, Routes
+from bot.view import View, send, show
+from bot.views import problems
+
+log = logging.getLogger(__name__)
+
+_SPINNER_SECONDS = 0.7
+"""A tap that takes longer is acknowledged without a word, so that its button stops spinning."""
+_NAME = 256
+_TEXT = 4096
+
+
+class Dispatcher:
+    """Takes updates and answers them; holds no state of any dialogue."""
+
+    def __init__(self, services: Services, routes: Routes) -> None:
+        """Take the house and everything that it answers to."""
+        self._services = services
+        self._routes = routes
+
+    async def handle(self, update: Update, _: Any = None) -> None:  # noqa: ANN401 the library's context, not used
+        """Answer one update; nothing is raised, whatever it holds."""
+        try:
+            await self._handle(update)
+        except Forbidden:
+            await self._reachable(update.effective_user, reachable=False)
+        except TelegramError as error:
+            log.warning("update %s: could not answer: %s", update.update_id, error)
+        except Exception:
+            log.exception("update %s", update.update_id)
+
+    async def _handle(self, update: Update) -> None:
+        if update.my_chat_member is not None:
+            await self._membership(update)
+        elif update.callback_query is not None:
+            await self._tap(update, update.callback_query)
+        elif update.message is not None and update.message.from_user is not None:
+            await self._message(update, update.message, update.message.from_user)
+
+    async def _membership(self, update: Update) -> None:
+        change = update.my_chat_member
+        if change is not None and change.chat.type == ChatType.PRIVATE:
+            await self._reachable(change.from_user, reachable=change.new_chat_member.status != ChatMember.BANNED)
+
+    async def _message(self, update: Update, message: Message, user: User) -> None:
+        if message.chat.type != ChatType.PRIVATE:
+            await self._group(message)
+            return
+        ctx = await self._context(update, user, typed=message)
+        with i18n.speaking(ctx.customer.language):
+            try:
+                view = await self._typed(ctx, message)
+            except Exception as error:  # noqa: BLE001 every error gets an answer
+                view = errors.answer(error)
+            if view is not None:
+                await send(self._services.bot, message.chat.id, view)
+
+    async def _typed(self, ctx: Context, message: Message) -> View | None:
+        text = (message.text or "").strip()[:_TEXT]
+        if text.startswith("/"):
+            return await self._command(ctx, text)
+        route = self._routes.answers.get(ctx.awaiting[0]) if ctx.awaiting else None
+        if ctx.awaiting is None or route is None or not route.guard(ctx):
+            return problems.not_understood()
+        return await route.handler(ctx, Answer(text, ctx.awaiting[1]))
+
+    async def _command(self, ctx: Context, text: str) -> View | None:
+        word, _, rest = text[1:].partition(" ")
+        name, _, bot_name = word.partition("@")
+        if bot_name and bot_name.lower() != self._services.bot.username.lower():
+            return None
+        if ctx.awaiting is not None:
+            # Somebody who types a command has left the question they were asked.
+            async with ctx.database.transaction() as session:
+                await awaiting.forget(session, ctx.customer.telegram_id)
+        if name.lower() == "start" and rest:
+            prefix, _, payload = rest.strip().partition("_")
+            link = self._routes.starts.get(prefix)
+            if link is not None and link.guard(ctx):
+                return await link.handler(ctx, payload)
+        route = self._routes.commands.get(name.lower())
+        if route is None or not route.guard(ctx):
+            return problems.unknown_command()
+        return await route.handler(ctx, rest.strip())
+
+    async def _tap(self, update: Update, query: CallbackQuery) -> None:
+        message = query.message if isinstance(query.message, Message) else None
+        ctx = await self._context(update, query.from_user, message=message)
+        # A tap is answered in any case, or its button spins for a minute: at once, or soon with a word.
+        spinner = asyncio.create_task(self._acknowledge_late(query))
+        with i18n.speaking(ctx.customer.language):
+            try:
+                view = await self._pressed(ctx, query.data or "")
+            except Exception as error:  # noqa: BLE001 every error gets an answer
+                view = errors.answer(error)
+        if spinner.cancel():
+            await _acknowledge(query, view.toast if view else "")
+        if view is not None:
+            chat_id = message.chat.id if message else query.from_user.id
+            await show(self._services.bot, chat_id, message, view)
+
+    async def _pressed(self, ctx: Context, data: str) -> View | None:
+        press = unpack(data)
+        route = self._routes.presses.get(type(press))
+        if route is None or not route.guard(ctx):
+            return problems.old_screen()
+        return await route.handler(ctx, press)
+
+    async def _acknowledge_late(self, query: CallbackQuery) -> None:
+        await asyncio.sleep(_SPINNER_SECONDS)
+        await asyncio.shield(_acknowledge(query, ""))
+
+    async def _context(
+        self, update: Update, user: User, *, message: Message | None = None, typed: Message | None = None
+    ) -> Context:
+        """Return who is acting; a new person, or one with a new name, is written down first."""
+        now = self._services.clock.now()
+        async with self._services.database.read() as session:
+            customer = await accounts.by_telegram_id(session, user.id)
+            admin = await is_administrator(session, user.id, self._services.settings.admin_ids)
+            waiting = await awaiting.pending(session, user.id)
+        if customer is None or not _is_as_known(customer, user):
+            async with self._services.database.transaction() as session:
+                customer = await accounts.register(
+                    session,
+                    telegram_id=user.id,
+                    username=user.username or "",
+                    name=user.full_name[:_NAME],
+                    language=i18n.nearest(user.language_code),
+                    now=now,
+                )
+                customer.username, customer.name = user.username or "", user.full_name[:_NAME]
+                customer.unreachable_at = None
+        return Context(self._services, customer, admin, now, update.update_id, message, typed, waiting)
+
+    async def _reachable(self, user: User | None, *, reachable: bool) -> None:
+        """Write down that a person blocked the bot, or came back."""
+        if user is None:
+            return
+        async with self._services.database.transaction() as session:
+            customer = await accounts.by_telegram_id(session, user.id)
+            if customer is not None:
+                customer.unreachable_at = None if reachable else customer.unreachable_at or self._services.clock.now()
+
+    async def _group(self, message: Message) -> None:
+        """In a group there is only one answer, and only to who speaks to the bot."""
+        text = message.text or ""
+        mention = f"@{self._services.bot.username}".lower()
+        is_command = any(
+            entity.type == MessageEntityType.BOT_COMMAND and entity.offset == 0 for entity in message.entities
+        )
+        addressed = "@" not in text.split(" ")[0] or mention in text.lower()
+        if (is_command and addressed) or mention in text.lower():
+            await send(self._services.bot, message.chat.id, problems.private_only(self._services.bot.username))
+
+
+def _is_as_known(customer: Customer, user: User) -> bool:
+    same = (customer.username, customer.name) == (user.username or "", user.full_name[:_NAME])
+    return same and customer.unreachable_at is None
+
+
+async def _acknowledge(query: CallbackQuery, toast: str) -> None:
+    try:
+        await query.answer(toast[:200] or None)
+    except BadRequest as error:
+        # Too old after a long outage: the person has moved on, the act counts all the same.
+        log.info("tap not acknowledged: %s", error)

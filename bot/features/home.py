@@ -1,0 +1,79 @@
+"""The start screen, help, prices, and leaving a question."""
+
+from billing import cards, catalog, invoices
+from bot import awaiting
+from bot.context import Context
+from bot.guards import everyone
+from bot.links import Cancel, Home, Prices
+from bot.router import Route, command, press
+from bot.view import View
+from bot.views import home as views
+from cloud import deployments
+
+
+def handlers() -> tuple[Route, ...]:
+    """Return what this feature answers to."""
+    return (
+        command("start", _start, everyone),
+        command("help", _help, everyone),
+        command("prices", _prices, everyone),
+        command("cancel", _cancel, everyone),
+        press(Home, _home, everyone),
+        press(Prices, _prices_tapped, everyone),
+        press(Cancel, _cancel_tapped, everyone),
+    )
+
+
+async def _start(ctx: Context, _: str) -> View:
+    return await _screen(ctx)
+
+
+async def _home(ctx: Context, _: Home) -> View:
+    if ctx.awaiting is not None:
+        await _forget(ctx)
+    return await _screen(ctx)
+
+
+async def _screen(ctx: Context) -> View:
+    async with ctx.database.read() as session:
+        machines, clusters = await deployments.count_active(session, ctx.customer)
+        month = await invoices.this_month(session, ctx.customer, now=ctx.now, terms=ctx.terms)
+        data = views.HomeData(
+            name=ctx.customer.name,
+            machines=machines,
+            clusters=clusters,
+            this_month=month.total,
+            due=await invoices.total_due(session, ctx.customer),
+            has_card=bool(await cards.chargeable(session, ctx.customer, now=ctx.now)),
+            is_admin=ctx.is_admin,
+        )
+    return views.home(data, ctx.terms.currency)
+
+
+async def _help(ctx: Context, _: str) -> View:
+    return views.help_text(is_admin=ctx.is_admin)
+
+
+async def _prices(ctx: Context, _: str) -> View:
+    async with ctx.database.read() as session:
+        listed = await catalog.price_list(session, ctx.now)
+    return views.prices(listed, ctx.terms.currency)
+
+
+async def _prices_tapped(ctx: Context, _: Prices) -> View:
+    return await _prices(ctx, "")
+
+
+async def _cancel(ctx: Context, _: str) -> View:
+    # The dispatcher has already left the question: a command was typed.
+    return (await _screen(ctx)) if ctx.awaiting is None else views.cancelled()
+
+
+async def _cancel_tapped(ctx: Context, _: Cancel) -> View:
+    await _forget(ctx)
+    return views.cancelled()
+
+
+async def _forget(ctx: Context) -> None:
+    async with ctx.database.transaction() as session:
+        await awaiting.forget(session, ctx.customer.telegram_id)

@@ -1,0 +1,56 @@
+"""How money, times and names look on the screen."""
+
+from datetime import datetime
+from decimal import Decimal
+from html import escape as _escape
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency
+
+from billing.clock import Month
+from billing.money import Currency
+from bot.i18n import language
+
+
+def escape(text: object) -> str:
+    """Return a text as HTML parse mode shows it, whatever it holds."""
+    return _escape(str(text), quote=False)
+
+
+def money(amount: int, currency: Currency) -> str:
+    """Return an amount with its currency, `$5.00`; a negative one has its sign in front."""
+    decimals = f".{'0' * currency.exponent}" if currency.exponent else ""
+    pattern = f"¤#,##0{decimals};-¤#,##0{decimals}"
+    # Figures and sign stay the same in every language: invoices and screens of one business agree.
+    return format_currency(
+        Decimal(amount).scaleb(-currency.exponent),
+        currency.code.upper(),
+        format=pattern,
+        locale="en_US",
+        currency_digits=False,
+    )
+
+
+def when(instant: datetime) -> str:
+    """Return an instant to the minute, `31 Jan 2026, 10:00 UTC`."""
+    return format_datetime(instant, "d MMM yyyy, HH:mm 'UTC'", locale=language())
+
+
+def day(instant: datetime) -> str:
+    """Return the day of an instant, `31 Jan 2026`."""
+    return format_date(instant, "d MMM yyyy", locale=language())
+
+
+def month(period: Month) -> str:
+    """Return a month, `January 2026`."""
+    return format_date(period.start, "LLLL yyyy", locale=language())
+
+
+def code(text: object) -> str:
+    """Return a text that a tap copies."""
+    return f"<code>{escape(text)}</code>"
+
+
+def bold(text: object) -> str:
+    """Return a text in bold."""
+    return f"<b>{escape(text)}</b>"

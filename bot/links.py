@@ -1,0 +1,88 @@
+"""Buttons that several screens have: where they lead is named here, so that features need not import features."""
+
+from bot.callbacks import Press, button
+
+
+@button("h")
+class Home(Press):
+    """The start screen."""
+
+
+@button("pr")
+class Prices(Press):
+    """The price list."""
+
+
+@button("d")
+class Deploy(Press):
+    """Begin an order."""
+
+
+@button("q")
+class ShowQuote(Press):
+    """An order that was made before, with a fresh price if the old one is no longer good."""
+
+    quote_id: int
+
+
+@button("m")
+class Machines(Press):
+    """All machines."""
+
+
+@button("k")
+class Clusters(Press):
+    """All clusters."""
+
+
+@button("md")
+class ShowDeployment(Press):
+    """One machine or cluster."""
+
+    deployment_id: int
+
+
+@button("c")
+class Cards(Press):
+    """All cards."""
+
+
+@button("ca")
+class AddCard(Press):
+    """A page to add a card."""
+
+
+@button("i")
+class Invoices(Press):
+    """All invoices, a page of them."""
+
+    page: int = 0
+
+
+@button("is")
+class ShowInvoice(Press):
+    """One invoice."""
+
+    invoice_id: int
+
+
+@button("py")
+class PayInvoice(Press):
+    """Pay one invoice, the split shown first."""
+
+    invoice_id: int
+
+
+@button("s")
+class Settings(Press):
+    """Keys, address and the rest."""
+
+
+@button("sk")
+class AddKey(Press):
+    """Type a new SSH key."""
+
+
+@button("x")
+class Cancel(Press):
+    """Leave a question unanswered."""

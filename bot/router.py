@@ -1,0 +1,87 @@
+"""How features say what they answer to, and which of their handlers an update goes to.
+
+Nothing is open unless it says so: every route names its guard.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from bot.callbacks import Press
+from bot.context import Context
+from bot.guards import Guard
+from bot.view import View
+
+Handler = Callable[[Context, Any], Awaitable[View | None]]
+_PressType = TypeVar("_PressType", bound=Press)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One thing that a feature answers to."""
+
+    on: Literal["command", "press", "answer", "start"]
+    key: str | type[Press]
+    handler: Handler
+    guard: Guard
+
+
+def command(name: str, handler: Callable[[Context, str], Awaitable[View | None]], guard: Guard) -> Route:
+    """Answer `/name`; the handler gets what was typed after it."""
+    return Route("command", name, handler, guard)
+
+
+def press(
+    kind: type[_PressType], handler: Callable[[Context, _PressType], Awaitable[View | None]], guard: Guard
+) -> Route:
+    """Answer a button; the handler gets its data."""
+    return Route("press", kind, handler, guard)
+
+
+def answer(what: str, handler: Callable[[Context, "Answer"], Awaitable[View | None]], guard: Guard) -> Route:
+    """Answer the free text that a person was asked for under this name."""
+    return Route("answer", what, handler, guard)
+
+
+def start(prefix: str, handler: Callable[[Context, str], Awaitable[View | None]], guard: Guard) -> Route:
+    """Answer the deep link `/start PREFIX_rest`; the handler gets the rest."""
+    return Route("start", prefix, handler, guard)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A text that a person typed because they were asked, with what was kept when they were asked."""
+
+    text: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """All routes of the house, by what they answer to."""
+
+    commands: dict[str, Route] = field(default_factory=dict)
+    presses: dict[type[Press], Route] = field(default_factory=dict)
+    answers: dict[str, Route] = field(default_factory=dict)
+    starts: dict[str, Route] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, routes: Iterable[Route]) -> "Routes":
+        """Sort routes by what they answer to.
+
+        Raises:
+            ValueError: two routes answer to the same thing.
+        """
+        made = cls()
+        tables: dict[str, dict[Any, Route]] = {
+            "command": made.commands,
+            "press": made.presses,
+            "answer": made.answers,
+            "start": made.starts,
+        }
+        for route in routes:
+            table = tables[route.on]
+            if route.key in table:
+                raise ValueError(f"two handlers for {route.on} {route.key}")
+            table[route.key] = route
+        return made

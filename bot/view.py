@@ -1,0 +1,130 @@
+"""A screen, and the one way it is shown: by editing the message that was tapped, or by sending a new one."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from telegram import (
+    CopyTextButton,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InputFile,
+    LinkPreviewOptions,
+    Message,
+)
+from telegram.constants import ParseMode
+from telegram.error import BadRequest
+from telegram.ext import ExtBot
+
+from bot.callbacks import Press
+
+_NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button under a message: one of a press, a link, or a text to copy."""
+
+    text: str
+    press: Press | None = None
+    url: str = ""
+    copy: str = ""
+
+    def markup(self) -> InlineKeyboardButton:
+        """Return the button as Telegram takes it."""
+        if self.press is not None:
+            return InlineKeyboardButton(self.text, callback_data=self.press.pack())
+        if self.url:
+            return InlineKeyboardButton(self.text, url=self.url)
+        return InlineKeyboardButton(self.text, copy_text=CopyTextButton(self.copy))
+
+
+Rows = tuple[tuple[Button, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file, or a picture, that goes with a screen."""
+
+    filename: str
+    content: bytes
+    picture: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One screen: HTML text of at most 4096 characters (1024 with an attachment) and rows of buttons.
+
+    Attributes:
+        text: HTML parse mode.
+        rows: buttons, row by row.
+        attachment: sent with the text as its caption, always as a new message.
+        toast: a word shown over the chat for a moment when a button was tapped.
+        fresh: send a new message even when a button was tapped: what stood there stays.
+    """
+
+    text: str
+    rows: Rows = ()
+    attachment: Attachment | None = None
+    toast: str = ""
+    fresh: bool = False
+
+    def markup(self) -> InlineKeyboardMarkup | None:
+        """Return the buttons as Telegram takes them."""
+        if not self.rows:
+            return None
+        return InlineKeyboardMarkup([[button.markup() for button in row] for row in self.rows])
+
+    def with_toast(self, toast: str) -> "View":
+        """Return the same screen with a word over the chat."""
+        return replace(self, toast=toast)
+
+
+async def send(bot: ExtBot[Any], chat_id: int, view: View, *, pace: str | None = None) -> Message:
+    """Send a screen as a new message; `pace` is handed to the rate limiter."""
+    markup = view.markup()
+    if view.attachment is None:
+        return await bot.send_message(
+            chat_id,
+            view.text,
+            parse_mode=ParseMode.HTML,
+            reply_markup=markup,
+            link_preview_options=_NO_PREVIEW,
+            rate_limit_args=pace,
+        )
+    file = InputFile(view.attachment.content, filename=view.attachment.filename)
+    if view.attachment.picture:
+        return await bot.send_photo(
+            chat_id, file, caption=view.text, parse_mode=ParseMode.HTML, reply_markup=markup, rate_limit_args=pace
+        )
+    return await bot.send_document(
+        chat_id, file, caption=view.text, parse_mode=ParseMode.HTML, reply_markup=markup, rate_limit_args=pace
+    )
+
+
+async def edit(bot: ExtBot[Any], chat_id: int, message_id: int, view: View) -> bool:
+    """Put a screen in the place of an earlier one; false when that message can no longer be edited."""
+    try:
+        await bot.edit_message_text(
+            view.text,
+            chat_id=chat_id,
+            message_id=message_id,
+            parse_mode=ParseMode.HTML,
+            reply_markup=view.markup(),
+            link_preview_options=_NO_PREVIEW,
+        )
+    except BadRequest as error:
+        # Tapped twice, or redrawn after a restart: it shows this already.
+        return "not modified" in str(error).lower()
+    return True
+
+
+async def show(bot: ExtBot[Any], chat_id: int, message: Message | None, view: View) -> int:
+    """Show a screen in place of the tapped message where that can be, else as a new one; return its message id.
+
+    A message with a file or picture cannot become a text message: then the screen comes as a new one.
+    """
+    if message is None or not message.text or view.attachment is not None or view.fresh:
+        return (await send(bot, chat_id, view)).message_id
+    if await edit(bot, chat_id, message.message_id, view):
+        return message.message_id
+    return (await send(bot, chat_id, view)).message_id

@@ -1,0 +1,1 @@
+"""Screens: data in, View out. No session, no clock, no network."""

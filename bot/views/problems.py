@@ -1,0 +1,86 @@
+"""Screens for what went wrong: what happened, and what to do next."""
+
+from billing.errors import BillingError, Conflict, InsufficientFunds, InvalidAmount, NotFound
+from bot.callbacks import Press
+from bot.format import code, escape
+from bot.i18n import _
+from bot.links import Deploy, Home
+from bot.view import Button, Rows, View
+
+
+def problem(text: str, *next_steps: Button) -> View:
+    """Return a screen that says what happened; the way home is always there."""
+    rows: Rows = tuple((step,) for step in next_steps)
+    return View(text, (*rows, (home(),)))
+
+
+def home() -> Button:
+    """Return the way to the start screen."""
+    return Button(_("🏠 Home"), Home())
+
+
+def back(press: Press) -> Button:
+    """Return the way to the screen before."""
+    return Button(_("‹ Back"), press)
+
+
+def unknown_command() -> View:
+    """Return the answer to a command that there is not, or not for this person."""
+    return problem(_("I do not know this command. /help lists what I can do."))
+
+
+def not_understood() -> View:
+    """Return the answer to a text that nobody asked for."""
+    return problem(_("I answer to commands and buttons. /help lists what I can do."), Button(_("🚀 Deploy"), Deploy()))
+
+
+def old_screen() -> View:
+    """Return the answer to a button that this version does not know."""
+    return problem(_("That button is from an older screen. Here is the way on.")).with_toast(_("This screen is old"))
+
+
+def private_only(username: str) -> View:
+    """Return the one answer in a group."""
+    return View(
+        _("I only talk about machines and money in private."),
+        ((Button(_("Open the private chat"), url=f"https://t.me/{username}"),),),
+    )
+
+
+def payments_unreachable() -> View:
+    """Return the answer when the payment provider gave no answer."""
+    return problem(
+        _("The payment service does not answer right now. Nothing was charged. Please try again in a minute.")
+    )
+
+
+def cloud_unreachable() -> View:
+    """Return the answer when the cloud gave no answer."""
+    return problem(_("The machines cannot be reached right now. Nothing was changed. Please try again in a minute."))
+
+
+def unforeseen(reference: str) -> View:
+    """Return the answer to a mistake of ours, with a word to quote."""
+    return problem(
+        _("Something went wrong on our side. Please try again; if it stays, tell /support {reference}.").format(
+            reference=code(reference)
+        )
+    )
+
+
+def refused(error: BillingError) -> View:
+    """Return the screen for a refusal of billing."""
+    match error:
+        case InvalidAmount(text=text):
+            return problem(
+                _("{text} is not an amount I can use. Type a number such as {example}.").format(
+                    text=code(text[:40]), example=code("5.00")
+                )
+            )
+        case NotFound():
+            return problem(_("I cannot find that. It may be gone by now."))
+        case InsufficientFunds():
+            return problem(_("There is not enough money for that any more. Nothing was changed."))
+        case Conflict():
+            return problem(_("Something changed in the meantime. Please look again."))
+    return problem(escape(error))

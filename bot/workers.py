@@ -1,0 +1,45 @@
+"""Loops that do what is waiting: at once when they are told that there is work, else every few seconds."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+_PAUSE_AFTER_ERROR = 2.0
+
+
+class Worker:
+    """Calls a step again and again; the step does a bounded piece of work and says whether there may be more."""
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[bool]], *, every: float) -> None:
+        """Take a name for the log, the step, and the seconds between looks when nothing calls."""
+        self.name = name
+        self._step = step
+        self._every = every
+        self._called = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look now."""
+        self._called.set()
+
+    async def run(self) -> None:
+        """Work for ever; an error is logged and the next look comes after a pause."""
+        while True:
+            self._called.clear()
+            try:
+                more = await self._step()
+            except Exception:
+                log.exception("worker %s", self.name)
+                await asyncio.sleep(_PAUSE_AFTER_ERROR)
+                continue
+            if not more:
+                try:
+                    await asyncio.wait_for(self._called.wait(), self._every)
+                except TimeoutError:
+                    continue
+
+    async def drain(self) -> None:
+        """Work until nothing is left to do now."""
+        while await self._step():
+            pass
