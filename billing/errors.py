@@ -40,3 +40,24 @@ class InsufficientFunds(BillingError):
 
 class Conflict(BillingError):
     """The thing is no longer as the caller saw it: load it again and ask again."""
+
+
+class CardNeeded(BillingError):
+    """The last valid card stays while something may have to be charged to it (rules.md 7.3)."""
+
+    def __init__(self, *, deployments: bool, debt: bool, usage: bool) -> None:
+        """Say what it is needed for."""
+        super().__init__(f"card is needed: deployments {deployments}, debt {debt}, usage {usage}")
+        self.deployments = deployments
+        self.debt = debt
+        self.usage = usage
+
+
+class BelowMinimum(BillingError):
+    """Less than the card network charges at once (rules.md 6.4)."""
+
+    def __init__(self, amount: int, minimum: int) -> None:
+        """Keep both, in minor units."""
+        super().__init__(f"{amount} is below the least charge of {minimum}")
+        self.amount = amount
+        self.minimum = minimum

@@ -24,6 +24,12 @@ class Card(Base):
             postgresql_where=sa.text("removed_at IS NULL"),
         ),
         Index(None, "customer_id", "id"),
+        Index(
+            "ix_cards_to_detach",
+            "detach_wanted_at",
+            sqlite_where=sa.text("detach_wanted_at IS NOT NULL"),
+            postgresql_where=sa.text("detach_wanted_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[Id]
@@ -43,6 +49,8 @@ class Card(Base):
     declined_at: Mapped[datetime | None]
     """Its last charge was declined; cleared by one that went through."""
     decline_code: Mapped[str] = mapped_column(sa.String(64), default="")
+    declined_hard: Mapped[bool] = mapped_column(default=False)
+    """That decline was for good: the calendar leaves the card alone (rules.md 6.7)."""
     expiry_notice_at: Mapped[datetime | None]
 
 
