@@ -1,0 +1,158 @@
+"""A PostgreSQL server of the tests' own: made in a temporary folder, on a free port of the loopback, without fsync."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_ATTEMPTS = 3
+"""A free port may be taken by somebody else before the server has it."""
+_PATIENCE = 30.0
+_FLAGS = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "autovacuum=off",
+    "shared_buffers=32MB",
+    "max_connections=120",
+    "listen_addresses=127.0.0.1",
+    "log_min_messages=fatal",
+)
+
+
+class Missing(Exception):
+    """PostgreSQL cannot be started here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; its superuser is `postgres`, without a password."""
+
+    port: int
+    psql: Path
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of a database on it."""
+        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str) -> None:
+        """Run one statement of administration, such as CREATE DATABASE."""
+        command: list[str | Path] = [
+            self.psql,
+            "-X",
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "postgres",
+            "-c",
+            statement,
+        ]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)  # noqa: S603 our own words
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """Start a server, and stop it at the end.
+
+    Raises:
+        Missing: it is not installed, or root has no other user to run it as.
+    """
+    programs = _programs()
+    user = _user()
+    folder = Path(tempfile.mkdtemp(prefix="vmbot-pg-", dir="/tmp"))  # socket paths must stay short
+    try:
+        if user:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        access = ["-U", "postgres", "-A", "trust"]
+        _run([*_as(user), programs / "initdb", "-D", folder / "data", "-N", "-E", "UTF8", "--locale=C", *access])
+        process, port = _start([*_as(user), programs / "postgres", "-D", folder / "data"], folder)
+        try:
+            yield Server(port, programs / "psql")
+        finally:
+            _stop(process)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _start(command: list[str | Path], sockets: Path) -> tuple[subprocess.Popen[bytes], int]:
+    flags = [part for flag in (*_FLAGS, f"unix_socket_directories={sockets}") for part in ("-c", flag)]
+    for _ in range(_ATTEMPTS):
+        port = _free_port()
+        process = subprocess.Popen(  # noqa: S603 our own words
+            [*command, "-p", str(port), *flags], stdin=subprocess.DEVNULL, cwd="/"
+        )
+        if _answers(process, port):
+            return process, port
+        _stop(process)
+    raise RuntimeError("PostgreSQL did not start; what it said is above")
+
+
+def _programs() -> Path:
+    """Return the folder with the newest server's programs."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    found = versions[-1] if versions else shutil.which("initdb")
+    if not found:
+        raise Missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    return Path(found).resolve().parent
+
+
+def _user() -> pwd.struct_passwd | None:
+    """Return whom to run the server as; none is ourselves, which it refuses to root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        raise Missing("PostgreSQL refuses to run as root, and there is no user postgres") from None
+
+
+def _as(user: pwd.struct_passwd | None) -> list[str | Path]:
+    """Return the prefix that runs a program as a user, to end when we do, however we end."""
+    setpriv = shutil.which("setpriv")
+    if not setpriv:
+        if user:
+            raise Missing("there is no setpriv to run PostgreSQL as another user than root")
+        return []
+    prefix: list[str | Path] = [setpriv, "--pdeathsig=QUIT"]
+    if user:
+        prefix += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return prefix
+
+
+def _run(command: list[str | Path]) -> None:
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/")  # noqa: S603 our own words
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until the server takes connections; false when it ended instead."""
+    ready: list[str | Path] = [_programs() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    end = time.monotonic() + _PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        if subprocess.run(ready, check=False, stdin=subprocess.DEVNULL).returncode == 0:  # noqa: S603 our own words
+            # Somebody else's server on this port would answer as well, and ours end.
+            return process.poll() is None
+        time.sleep(0.05)
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGQUIT)
+    process.wait()
