@@ -241,18 +241,18 @@ class ProviderEvent(Base):
 class SettlementWish(Base):
     """A customer's dues are to be settled: written with the fact that calls for it, so that a crash loses none.
 
-    One row a customer; a stronger wish widens a weaker one (rules.md 6.1).
+    At most two rows a customer, since a top-up must not bring forward a card charge (rules.md 6.1).
     """
 
     __tablename__ = "settlement_wishes"
     __table_args__ = (Index(None, "wanted_at"),)
 
     customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"), primary_key=True, autoincrement=False)
+    cards: Mapped[bool] = mapped_column(primary_key=True)
+    """Cards may be charged too, not only voucher and balance used."""
     wanted_at: Mapped[datetime]
-    """When to do it; moved on when a try has to be repeated later."""
+    """When to do it: at once, or when the calendar tries again."""
+    reason: Mapped[str] = mapped_column(sa.String(32))
     attempt_at: Mapped[datetime | None]
     """When the try that is under way began; a new wish sets it to none, so that an old try cannot end it."""
-    cards: Mapped[bool]
-    """Cards may be charged too, not only voucher and balance used."""
-    reason: Mapped[str] = mapped_column(sa.String(32))
     leased_until: Mapped[datetime | None]
