@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from billing.catalog import Item
 from billing.models import BIG, Base, Id, Kind
 
 
@@ -98,6 +99,11 @@ class Deployment(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     """Calls in a row that the cloud asked to try again."""
 
+    @property
+    def item(self) -> str:
+        """The catalogue code."""
+        return Item(self.kind, self.size, self.public).code
+
 
 class Node(Base):
     """One machine of a deployment, as the driver knows it."""
@@ -118,8 +124,33 @@ class Node(Base):
     """Private host key (PEM) that its SSH server shows; made with the row, so that a retry shows the same one."""
     host_key_fingerprint: Mapped[str] = mapped_column(sa.String(64))
     created_at: Mapped[datetime]
+    asked_at: Mapped[datetime | None]
+    """Set before the cloud is asked to make it: from here on it may exist."""
     seen_at: Mapped[datetime | None]
-    """When the driver last showed it running; a machine that vanished was billed until here."""
+    """When it was ready, then when the cloud last showed it; a machine that vanished was billed until here."""
+
+
+class FindingKind(StrEnum):
+    """How the cloud and the deployments disagree."""
+
+    UNKNOWN = "unknown"
+    """A machine that no deployment of ours ever had."""
+    LEFT = "left"
+    """A machine of a deployment that is over and was cleaned."""
+    MISSING = "missing"
+    """A machine that should be there and is not."""
+
+
+class Finding(Base):
+    """A disagreement between the cloud and the deployments, from its first sighting until it is gone."""
+
+    __tablename__ = "findings"
+
+    machine: Mapped[str] = mapped_column(sa.String(63), primary_key=True)
+    kind: Mapped[FindingKind]
+    found_at: Mapped[datetime]
+    """Reported to the house in the same transaction; acted on some time later, if it is still there."""
+    seen_at: Mapped[datetime]
 
 
 class SshKey(Base):

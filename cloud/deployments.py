@@ -1,0 +1,354 @@
+"""A deployment's life as people steer it: order, list, delete, power (rules.md 3.3, 3.5, 3.8, 4.1).
+
+What is wished for is written here with `reconcile_at`; `reconcile.py` makes the cloud agree.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import accounts, facts, quotes, subscriptions
+from billing.catalog import Item
+from billing.eligibility import Verdict
+from billing.errors import Conflict, NotFound
+from billing.models import Customer, Kind, Quote, Subscription
+from billing.terms import Terms
+from cloud import keyring, names
+from cloud.models import ACTIVE, Deployment, Node, PowerWish, Role, State
+from cloud.ssh_keys import fingerprint, generate_host_key
+
+PROVISION_WITHIN = timedelta(minutes=15)
+"""In progress for longer fails (rules.md 3.8)."""
+_SHOWN = (State.IN_PROGRESS, State.SUCCESS, State.DELETING, State.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The deployment is made; `again` when an earlier tap had made it."""
+
+    deployment: Deployment
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """The offer had run out: a fresh one, and what the old one cost."""
+
+    fresh: Quote
+    monthly_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """The customer may not deploy now; where only money is wanting, the order is kept for a day."""
+
+    quote: Quote
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class NameTaken:
+    """Another live deployment has the name; here is a free one."""
+
+    quote: Quote
+    suggestion: str
+
+
+Outcome = Confirmed | Lapsed | NotNow | NameTaken
+"""What became of a confirmation. Results, not errors: most of them have something to be committed."""
+
+
+async def confirm(
+    session: AsyncSession,
+    customer: Customer,
+    quote_id: int,
+    *,
+    now: datetime,
+    terms: Terms,
+    maintenance: bool = False,
+    within: timedelta = PROVISION_WITHIN,
+) -> Outcome:
+    """Make the deployment of a quote, once however often it is confirmed (rules.md 3.3, 3.5).
+
+    Takes the customer's lock: two orders that funds suffice for only one of cannot both pass.
+
+    Raises:
+        NotFound: there is no such quote, or it is another's.
+        NotSold: the offer had run out and the item is not sold any more.
+    """
+    customer = await accounts.lock(session, customer.id)
+    quote = await quotes.get(session, customer, quote_id)
+    if quote.confirmed_at is not None:
+        return Confirmed(await _of_quote(session, quote), again=True)
+    if not quotes.is_valid(quote, now):
+        before = quote.monthly
+        return Lapsed(await quotes.requote(session, customer, quote, now), before)
+    order = quotes.order_of(quote)
+    if await names.is_taken(session, customer, order.item.kind, order.name):
+        return NameTaken(quote, await names.suggest(session, customer, order.item.kind, order.name))
+    verdict = await facts.judge(
+        session,
+        customer,
+        quote,
+        now=now,
+        terms=terms,
+        maintenance=maintenance,
+        has_ssh_key=await keyring.has_key(session, customer),
+    )
+    if not verdict.allowed:
+        if verdict.for_money:
+            await quotes.keep(session, quote, now)
+        return NotNow(quote, verdict)
+    return Confirmed(await _make(session, quote, now, within))
+
+
+async def get(session: AsyncSession, customer: Customer, deployment_id: int) -> Deployment:
+    """Return a customer's deployment.
+
+    Raises:
+        NotFound: there is none with this id, or it is another's.
+    """
+    found = await session.scalar(
+        select(Deployment).where(Deployment.id == deployment_id, Deployment.customer_id == customer.id)
+    )
+    if found is None:
+        raise NotFound("deployment", deployment_id)
+    return found
+
+
+async def named(session: AsyncSession, customer: Customer, name: str) -> Sequence[Deployment]:
+    """Return a customer's deployments of this name that are not deleted: a machine and a cluster may share one."""
+    return (
+        await session.scalars(
+            select(Deployment)
+            .where(Deployment.customer_id == customer.id, Deployment.state.in_(_SHOWN), Deployment.name == name)
+            .order_by(Deployment.id)
+        )
+    ).all()
+
+
+async def listed(session: AsyncSession, customer: Customer, kind: Kind | None = None) -> Sequence[Deployment]:
+    """Return a customer's deployments that are not deleted, oldest first; of one kind, or all."""
+    query = select(Deployment).where(Deployment.customer_id == customer.id, Deployment.state.in_(_SHOWN))
+    if kind is not None:
+        query = query.where(Deployment.kind == kind)
+    return (await session.scalars(query.order_by(Deployment.id))).all()
+
+
+async def nodes(session: AsyncSession, deployment: Deployment) -> Sequence[Node]:
+    """Return a deployment's machines, the one that people log in to first."""
+    return (await session.scalars(select(Node).where(Node.deployment_id == deployment.id).order_by(Node.id))).all()
+
+
+async def delete(session: AsyncSession, customer: Customer, deployment_id: int, *, now: datetime) -> Deployment:
+    """Ask for a deployment's deletion; its hours end now (rules.md 4.1). Asking again changes nothing.
+
+    Raises:
+        NotFound: there is none with this id, or it is another's.
+    """
+    customer = await accounts.lock(session, customer.id)
+    deployment = await _held(session, customer, deployment_id)
+    await _delete(session, deployment, now)
+    return deployment
+
+
+async def delete_all(session: AsyncSession, customer: Customer, *, now: datetime) -> list[Deployment]:
+    """Ask for the deletion of everything that a customer has; return what was not being deleted already."""
+    customer = await accounts.lock(session, customer.id)
+    found = await session.scalars(
+        select(Deployment)
+        .where(Deployment.customer_id == customer.id, Deployment.state.in_((*ACTIVE, State.FAILED)))
+        .order_by(Deployment.id)
+        .with_for_update()
+    )
+    asked = list(found)
+    for deployment in asked:
+        await _delete(session, deployment, now)
+    return asked
+
+
+async def set_power(
+    session: AsyncSession, customer: Customer, deployment_id: int, wish: PowerWish, *, now: datetime
+) -> Deployment:
+    """Wish a deployment's machines on or off (C17); off by the customer's wish is billed on (rules.md 4.1).
+
+    Raises:
+        NotFound: there is none with this id, or it is another's.
+        Conflict: it is not running, or is off for debt.
+    """
+    deployment = await _running(session, customer, deployment_id)
+    if deployment.power is not wish:
+        deployment.power = wish
+        _wake(deployment, now)
+        await session.flush()
+    return deployment
+
+
+async def reboot(session: AsyncSession, customer: Customer, deployment_id: int, *, now: datetime) -> Deployment:
+    """Wish a restart of a deployment's machines; one that is off is started.
+
+    Raises:
+        NotFound: there is none with this id, or it is another's.
+        Conflict: it is not running, or is off for debt.
+    """
+    deployment = await _running(session, customer, deployment_id)
+    deployment.power = PowerWish.ON
+    deployment.reboot_wanted = True
+    _wake(deployment, now)
+    await session.flush()
+    return deployment
+
+
+async def show_in(session: AsyncSession, customer: Customer, deployment_id: int, message_id: int | None) -> None:
+    """Remember the chat message that shows a deployment's progress."""
+    await session.execute(
+        update(Deployment)
+        .where(Deployment.id == deployment_id, Deployment.customer_id == customer.id)
+        .values(chat_message_id=message_id)
+    )
+
+
+# --- for administrators
+
+
+async def find(session: AsyncSession, deployment_id: int) -> Deployment:
+    """Return any customer's deployment.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    found = await session.get(Deployment, deployment_id)
+    if found is None:
+        raise NotFound("deployment", deployment_id)
+    return found
+
+
+async def counts(session: AsyncSession) -> Mapping[State, int]:
+    """Return how many deployments are in each state."""
+    rows = await session.execute(select(Deployment.state, func.count()).group_by(Deployment.state))
+    found: dict[State, int] = {state: count for state, count in rows}  # noqa: C416 a Row is no tuple to mypy
+    return {state: found.get(state, 0) for state in State}
+
+
+async def page(
+    session: AsyncSession, *, states: Sequence[State] = _SHOWN, before: int | None = None, limit: int = 20
+) -> Sequence[Deployment]:
+    """Return deployments of all customers, newest first, those with ids below `before`."""
+    query = select(Deployment).where(Deployment.state.in_(states))
+    if before is not None:
+        query = query.where(Deployment.id < before)
+    return (await session.scalars(query.order_by(Deployment.id.desc()).limit(limit))).all()
+
+
+# --- what they share
+
+
+async def _of_quote(session: AsyncSession, quote: Quote) -> Deployment:
+    return (
+        await session.scalars(
+            select(Deployment)
+            .join(Subscription, Subscription.id == Deployment.subscription_id)
+            .where(Subscription.quote_id == quote.id)
+        )
+    ).one()
+
+
+async def _make(session: AsyncSession, quote: Quote, now: datetime, within: timedelta) -> Deployment:
+    subscription = await subscriptions.create(session, quote, now=now)
+    item = Item.parse(quote.item)
+    deployment = Deployment(
+        customer_id=quote.customer_id,
+        subscription_id=subscription.id,
+        kind=item.kind,
+        name=quote.name,
+        size=item.size,
+        public=item.public,
+        workers=quote.workers,
+        state=State.IN_PROGRESS,
+        created_at=now,
+        deadline_at=now + within,
+        reconcile_at=now,
+    )
+    session.add(deployment)
+    await session.flush()
+    session.add_all(_nodes(deployment, now))
+    quote.confirmed_at, quote.kept_until = now, None
+    await session.flush()
+    return deployment
+
+
+def _nodes(deployment: Deployment, now: datetime) -> list[Node]:
+    """Return the machines of a new deployment.
+
+    Their names end in random letters: the cloud may still hold machines of a database that was here before, and
+    looking up a name must never find another customer's.
+    """
+    stem = f"{deployment.kind.value}-{deployment.id}-{secrets.token_hex(3)}"
+    if deployment.kind is Kind.VM:
+        return [_node(deployment, Role.VM, 0, stem, now)]
+    workers = range(1, deployment.workers + 1)
+    return [
+        _node(deployment, Role.CONTROL, 0, f"{stem}-control", now),
+        *(_node(deployment, Role.WORKER, number, f"{stem}-worker-{number}", now) for number in workers),
+    ]
+
+
+def _node(deployment: Deployment, role: Role, position: int, machine: str, now: datetime) -> Node:
+    key = generate_host_key()
+    return Node(
+        deployment_id=deployment.id,
+        role=role,
+        position=position,
+        machine=machine,
+        host_key=key.private,
+        host_key_fingerprint=fingerprint(key.public),
+        created_at=now,
+    )
+
+
+async def _held(session: AsyncSession, customer: Customer, deployment_id: int) -> Deployment:
+    """Return a customer's deployment, held against the worker that looks after it."""
+    found = await session.scalar(
+        select(Deployment)
+        .where(Deployment.id == deployment_id, Deployment.customer_id == customer.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if found is None:
+        raise NotFound("deployment", deployment_id)
+    return found
+
+
+async def _running(session: AsyncSession, customer: Customer, deployment_id: int) -> Deployment:
+    deployment = await _held(session, customer, deployment_id)
+    if deployment.state is not State.SUCCESS or deployment.power is PowerWish.SUSPENDED:
+        raise Conflict(f"deployment {deployment.id} is {deployment.state}, power {deployment.power}")
+    return deployment
+
+
+async def _delete(session: AsyncSession, deployment: Deployment, now: datetime) -> None:
+    if deployment.state is State.FAILED:
+        # Already ended; what is left of it, if anything, is still being removed.
+        deployment.state = State.DELETED
+        deployment.delete_asked_at = now
+    elif deployment.state in ACTIVE:
+        deployment.state = State.DELETING
+        deployment.delete_asked_at = now
+        deployment.detail = ""
+        _wake(deployment, now)
+        await subscriptions.end(session, await _subscription(session, deployment), at=now)
+    await session.flush()
+
+
+async def _subscription(session: AsyncSession, deployment: Deployment) -> Subscription:
+    return (await session.scalars(select(Subscription).where(Subscription.id == deployment.subscription_id))).one()
+
+
+def _wake(deployment: Deployment, now: datetime) -> None:
+    """Have it looked after at once, whatever it was waiting for."""
+    deployment.reconcile_at = now
+    deployment.attempts = 0
