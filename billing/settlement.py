@@ -105,11 +105,11 @@ def _from_funds(ordered: Sequence[Due], voucher: int, balance: int) -> tuple[lis
     payments: list[FundPayment] = []
     paid = {due.invoice_id: 0 for due in ordered}
     for due in ordered:
-        for source in left:
-            amount = min(left[source], due.amount - paid[due.invoice_id])
+        for source, have in left.items():
+            amount = min(have, due.amount - paid[due.invoice_id])
             if amount > 0:
                 payments.append(FundPayment(due.invoice_id, source, amount))
-                left[source] -= amount
+                left[source] = have - amount
                 paid[due.invoice_id] += amount
     return payments, paid
 

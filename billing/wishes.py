@@ -21,8 +21,10 @@ LEASE = timedelta(minutes=5)
 async def wish(session: AsyncSession, customer_id: int, *, cards: bool, reason: str, now: datetime) -> None:
     """Have a customer's dues settled now, by their cards too where `cards` says so.
 
-    One that waits is brought forward; one that is being tried is tried once more afterwards.
+    One that waits is brought forward; one that is being tried starts over.
     """
+    values = {"customer_id": customer_id, "cards": cards, "wanted_at": now, "reason": reason}
+    await session.execute(_brought_forward(sql.inserting(session, SettlementWish).values(values)))
 
 
 async def wish_many(
@@ -40,18 +42,15 @@ async def wish_many(
     # WHERE: without one SQLite takes ON CONFLICT for the condition of a join.
     rows = select(*values).where(sa.true())
     insert = sql.inserting(session, SettlementWish).from_select(names, rows, include_defaults=False)
-    await session.execute(_widened(insert))
+    await session.execute(_brought_forward(insert))
 
-    have = sql.table(SettlementWish).c
-    statement = sql.inserting(session, SettlementWish).values(
-        customer_id=customer_id, cards=cards, wanted_at=now, attempt_at=None, reason=reason, leased_until=None
-    )
-    sooner = sql.least(sql.whole(have.wanted_at), sql.whole(statement.excluded.wanted_at))
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[have.customer_id, have.cards],
-            set_={"wanted_at": sooner, "reason": statement.excluded.reason, "attempt_at": None},
-        )
+
+def _brought_forward(insert: sqlite.Insert | postgresql.Insert) -> sa.Executable:
+    have, new = sql.table(SettlementWish).c, insert.excluded
+    sooner = sql.least(sql.whole(have.wanted_at), sql.whole(new.wanted_at))
+    return insert.on_conflict_do_update(
+        index_elements=[have.customer_id, have.cards],
+        set_={"wanted_at": sooner, "reason": new.reason, "attempt_at": None},
     )
 
 
