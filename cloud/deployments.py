@@ -17,7 +17,7 @@ from billing.eligibility import Verdict
 from billing.errors import Conflict, NotFound
 from billing.models import Customer, Kind, Quote, Subscription
 from billing.terms import Terms
-from cloud import keyring, names
+from cloud import key_ring, names
 from cloud.models import ACTIVE, Deployment, Node, PowerWish, Role, State
 from cloud.ssh_keys import fingerprint, generate_host_key
 
@@ -97,7 +97,7 @@ async def confirm(
         now=now,
         terms=terms,
         maintenance=maintenance,
-        has_ssh_key=await keyring.has_key(session, customer),
+        has_ssh_key=bool(await key_ring.listed(session, customer)),
     )
     if not verdict.allowed:
         if verdict.for_money:
