@@ -22,6 +22,7 @@ PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
 :root {{
@@ -50,7 +51,7 @@ nav a[aria-current] {{ color: var(--ink); border-color: var(--accent); }}
 pre {{ margin: 0; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; }}
 pre.source {{ font: .8125rem/1.45 ui-monospace, monospace; }}
 iframe {{ display: block; width: 100%; border: 0; background: #fff; }}
-iframe.body {{ height: 26rem; }}
+iframe.body {{ height: 18rem; resize: vertical; }}
 iframe.file {{ height: 75vh; }}
 details {{ border-top: 1px solid var(--hair); }}
 summary {{ padding: .7rem 1rem; cursor: pointer; overflow-wrap: anywhere; }}
@@ -61,6 +62,9 @@ summary {{ padding: .7rem 1rem; cursor: pointer; overflow-wrap: anywhere; }}
 {script}
 </html>
 """
+
+FRAME = '<base target="_blank"><style>body { margin: 1rem; font: 16px/1.5 system-ui, sans-serif }</style>'
+"""Before a mail's own page: its links open outside of the frame, and it looks well if it does not care how."""
 
 NEWS = """<script>
 // A new mail shows by itself.
@@ -94,8 +98,7 @@ def mail_pages(box: MailBox) -> Starlette:
         return HTMLResponse(_message(find(request), request.query_params.get("view", "")))
 
     def page(request: Request) -> Response:
-        # Links of the mail open outside of its frame.
-        return HTMLResponse('<base target="_blank">' + find(request).html, headers={"Content-Security-Policy": CLOSED})
+        return HTMLResponse(FRAME + find(request).html, headers={"Content-Security-Policy": CLOSED})
 
     def file(request: Request) -> Response:
         files = find(request).files
@@ -132,12 +135,16 @@ def _index(mails: list[Received]) -> str:
         f'<a class="mail" href="{mail.number}" data-testid="mail"><b dir="auto">{escape(mail.subject)}</b>'
         f'<span class="quiet">{escape(_short(mail.header("Date")))}</span>'
         f'<span class="quiet" dir="auto">To {escape(mail.to)}</span>'
-        f'<span class="quiet">{"📎" if mail.files else ""}</span></a>'
+        f'<span class="quiet">{_count(len(mail.files))}</span></a>'
         for mail in mails
     )
     empty = '<p class="quiet empty">No mail yet. It shows here as soon as the bot sends some.</p>'
     body = f'<h1>Mail box</h1><div class="card" data-testid="mails">{rows or empty}</div>'
     return PAGE.format(title="Mail box", body=body, script=NEWS)
+
+
+def _count(files: int) -> str:
+    return f"{files} file{'s' if files > 1 else ''}" if files else ""
 
 
 def _short(date: str) -> str:
@@ -185,15 +192,14 @@ def _link(match: re.Match[str]) -> str:
 
 def _attachment(mail: Received, index: int, file: File) -> str:
     url = f"{mail.number}/files/{index}/{quote(file.name, safe='')}"
-    shown = (
-        f'<iframe class="file" loading="lazy" src="{url}" title="{escape(file.name)}"></iframe>'
-        if file.media_type in SHOWN_INLINE
-        else ""
-    )
+    shown = opened = ""
+    if file.media_type in SHOWN_INLINE:
+        shown = f'<iframe class="file" loading="lazy" src="{url}#navpanes=0" title="{escape(file.name)}"></iframe>'
+        opened = f'<a href="{url}" target="_blank" data-testid="open">Open</a> '
     return (
-        f'<details data-testid="file"><summary>📎 {escape(file.name)} '
+        f'<details data-testid="file"><summary>{escape(file.name)} '
         f'<span class="quiet">{max(1, len(file.content) // 1000)} kB</span> '
-        f'<a href="{url}?download" data-testid="download">Download</a></summary>{shown}</details>'
+        f'{opened}<a href="{url}?download" data-testid="download">Download</a></summary>{shown}</details>'
     )
 
 

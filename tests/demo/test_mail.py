@@ -104,6 +104,7 @@ async def test_a_message_opens_with_its_page_in_a_closed_frame(browser: httpx.As
     assert 'sandbox="allow-popups allow-popups-to-escape-sandbox"' in page
     inner = await browser.get("1/page")
     assert "href='https://pay.example'" in inner.text
+    assert '<base target="_blank">' in inner.text
     assert inner.headers["content-security-policy"].startswith("default-src 'none'")
 
 
@@ -130,7 +131,7 @@ async def test_documents_open_and_other_files_are_only_saved(browser: httpx.Asyn
     """What could run in the browser never does."""
     await mailer.send(MAIL)
     page = (await browser.get("1")).text
-    assert 'src="1/files/0/INV%2F1%20%C3%BC.pdf"' in page
+    assert 'src="1/files/0/INV%2F1%20%C3%BC.pdf#navpanes=0"' in page
     document = await browser.get("1/files/0/INV%2F1%20%C3%BC.pdf")
     assert document.content.strip() == b"%PDF-1.7"
     assert document.headers["content-type"] == "application/pdf"
