@@ -23,6 +23,8 @@ from cloud.ssh_keys import fingerprint, generate_host_key
 
 PROVISION_WITHIN = timedelta(minutes=15)
 """In progress for longer fails (rules.md 3.8)."""
+LOGIN = "user"
+"""The name that customers log in with, on every machine; it may become root there."""
 _SHOWN = (State.IN_PROGRESS, State.SUCCESS, State.DELETING, State.FAILED)
 
 
@@ -97,7 +99,7 @@ async def confirm(
         now=now,
         terms=terms,
         maintenance=maintenance,
-        has_ssh_key=bool(await key_ring.listed(session, customer)),
+        has_ssh_key=await key_ring.has_key(session, customer),
     )
     if not verdict.allowed:
         if verdict.for_money:
@@ -137,6 +139,17 @@ async def listed(session: AsyncSession, customer: Customer, kind: Kind | None = 
     if kind is not None:
         query = query.where(Deployment.kind == kind)
     return (await session.scalars(query.order_by(Deployment.id))).all()
+
+
+async def count_active(session: AsyncSession, customer: Customer) -> tuple[int, int]:
+    """Return how many machines and how many clusters of a customer are in progress or running."""
+    rows = await session.execute(
+        select(Deployment.kind, func.count())
+        .where(Deployment.customer_id == customer.id, Deployment.state.in_(ACTIVE))
+        .group_by(Deployment.kind)
+    )
+    found: dict[Kind, int] = {kind: count for kind, count in rows}  # noqa: C416 a Row is no tuple to mypy
+    return found.get(Kind.VM, 0), found.get(Kind.K8S, 0)
 
 
 async def nodes(session: AsyncSession, deployment: Deployment) -> Sequence[Node]:
