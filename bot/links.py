@@ -80,7 +80,9 @@ class Settings(Press):
 
 @button("sk")
 class AddKey(Press):
-    """Type a new SSH key."""
+    """Type a new SSH key; then on with this order, if there is one."""
+
+    quote_id: int = 0
 
 
 @button("x")

@@ -1,6 +1,6 @@
 """The order, step by step, and what may stand in its way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from billing.catalog import Item
 from billing.eligibility import Reason, Refusal, Verdict
@@ -13,6 +13,7 @@ from bot.i18n import _
 from bot.links import AddCard, AddKey, Cancel, Deploy, Home, Invoices, Settings, ShowQuote
 from bot.view import Button, Rows, View
 from bot.views import problems, words
+from cloud.names import LENGTH_MAX, BadName, Fault
 from cloud.sizes import SIZES
 
 
@@ -255,8 +256,23 @@ def discarded() -> View:
     )
 
 
-def names_hint(problem: str, suggestions: Sequence[str]) -> str:
-    """Return what is wrong with a name, with names that would do."""
-    if not suggestions:
-        return problem
-    return f"{problem} " + _("Free: {names}").format(names=", ".join(code(name) for name in suggestions))
+def bad_name(error: BadName) -> str:
+    """Return what is wrong with a name that was typed."""
+    shown = code(error.text.strip()[:_SHOWN] or " ")
+    match error.fault:
+        case Fault.EMPTY:
+            return _("❌ A name is missing.")
+        case Fault.TOO_LONG:
+            return _("❌ That name is too long; {count} letters are the most.").format(count=LENGTH_MAX)
+        case Fault.HYPHENS:
+            return _("❌ {name} begins or ends with a hyphen.").format(name=shown)
+        case Fault.CHARACTERS:
+            return _("❌ {name} is no host name: use a–z, 0–9 and hyphens.").format(name=shown)
+
+
+_SHOWN = 70
+
+
+def taken(name: str) -> str:
+    """Return that a name is in use."""
+    return _("❌ You have something called {name} already.").format(name=code(name))

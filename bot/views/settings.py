@@ -56,3 +56,8 @@ def key_added(fingerprint: str, *next_steps: Button) -> View:
         _("✅ Key added.") + f"\n{code(fingerprint)}",
         (*((step,) for step in next_steps), (Button(_("⚙️ Settings"), Settings()), problems.home())),
     )
+
+
+def go_on() -> str:
+    """Return the words on the button that leads back to an order."""
+    return _("🚀 Go on with the order")

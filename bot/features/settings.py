@@ -1,0 +1,69 @@
+"""`/settings` and `/sshkey`: what a person has set."""
+
+from bot import awaiting
+from bot.context import Context
+from bot.guards import everyone
+from bot.links import AddKey, Settings, ShowQuote
+from bot.router import Answer, Route, answer, command, press
+from bot.view import Button, View
+from bot.views import settings as views
+from bot.views.settings import RemoveKey
+from cloud import key_ring
+from cloud.ssh_keys import BadKey
+
+_KEY = "sshkey"
+
+
+def handlers() -> tuple[Route, ...]:
+    """Return what this feature answers to."""
+    return (
+        command("settings", _settings, everyone),
+        command("sshkey", _sshkey, everyone),
+        press(Settings, _tapped, everyone),
+        press(AddKey, _ask, everyone),
+        press(RemoveKey, _remove, everyone),
+        answer(_KEY, _typed, everyone),
+    )
+
+
+async def _settings(ctx: Context, _: str) -> View:
+    async with ctx.database.read() as session:
+        return views.settings(await key_ring.listed(session, ctx.customer))
+
+
+async def _tapped(ctx: Context, _: Settings) -> View:
+    return await _settings(ctx, "")
+
+
+async def _sshkey(ctx: Context, text: str) -> View:
+    return await _add(ctx, text, {}) if text else await _ask(ctx, AddKey())
+
+
+async def _ask(ctx: Context, press: AddKey) -> View:
+    async with ctx.database.transaction() as session:
+        await awaiting.ask(session, ctx, _KEY, {"quote_id": press.quote_id})
+    return views.ask_key()
+
+
+async def _typed(ctx: Context, given: Answer) -> View:
+    return await _add(ctx, given.text, given.data)
+
+
+async def _add(ctx: Context, text: str, data: dict[str, int]) -> View:
+    try:
+        async with ctx.database.transaction() as session:
+            key = await key_ring.add(session, ctx.customer, text, now=ctx.now)
+            await awaiting.forget(session, ctx.customer.telegram_id)
+    except BadKey as error:
+        async with ctx.database.transaction() as session:
+            await awaiting.ask(session, ctx, _KEY, data)
+        return views.ask_key(views.key_problem(str(error)))
+    quote_id = data.get("quote_id", 0)
+    on = (Button(views.go_on(), ShowQuote(quote_id=quote_id)),) if quote_id else ()
+    return views.key_added(key.fingerprint, *on)
+
+
+async def _remove(ctx: Context, press: RemoveKey) -> View:
+    async with ctx.database.transaction() as session:
+        await key_ring.remove(session, ctx.customer, press.key_id)
+        return views.settings(await key_ring.listed(session, ctx.customer))
