@@ -17,7 +17,7 @@ from billing.eligibility import Verdict
 from billing.errors import Conflict, NotFound
 from billing.models import Customer, Kind, Quote, Subscription
 from billing.terms import Terms
-from cloud import keyring, names
+from cloud import key_ring, names
 from cloud.models import ACTIVE, Deployment, Node, PowerWish, Role, State
 from cloud.ssh_keys import fingerprint, generate_host_key
 
