@@ -1,0 +1,103 @@
+"""What invoices still need, and paying them (rules.md 6.1 to 6.3)."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import cards, ledger, outbox, settlement
+from billing.ledger import About, Side
+from billing.models import Account, AccountKind, Card, Customer, Invoice, Payment, PaymentAllocation, Phase, Transfer
+from billing.settlement import Due
+
+
+async def open_dues(session: AsyncSession, customer_id: int, invoice_ids: Collection[int] | None = None) -> list[Due]:
+    """Return what a customer's invoices need, of all or of those named.
+
+    Disputed money is set aside, and so are invoices that a payment in flight touches (rules.md 6.5).
+    """
+    in_flight = exists().where(PaymentAllocation.invoice_id == Invoice.id, PaymentAllocation.in_flight)
+    chosen = select(Invoice).where(
+        Invoice.customer_id == customer_id, Invoice.due > 0, Invoice.due > Invoice.disputed, ~in_flight
+    )
+    if invoice_ids is not None:
+        chosen = chosen.where(Invoice.id.in_(invoice_ids))
+    return [
+        Due(invoice.id, invoice.due - invoice.disputed, invoice.issued_at)
+        for invoice in await session.scalars(chosen.order_by(Invoice.id))
+    ]
+
+
+async def settle_from_funds(session: AsyncSession, customer: Customer, *, now: datetime) -> int:
+    """Pay what voucher and balance can pay, and return how much that was; under the customer's lock."""
+    have = await ledger.balances(session, customer.id)
+    if not have.funds:
+        return 0
+    dues = await open_dues(session, customer.id)
+    planned = settlement.plan(dues, voucher=have.voucher, balance=have.balance, minimum=1)
+    for payment in planned.funds:
+        await pay_from(session, customer, payment.invoice_id, payment.source, payment.amount, now=now)
+    return sum(payment.amount for payment in planned.funds)
+
+
+async def pay_from(
+    session: AsyncSession, customer: Customer, invoice_id: int, source: AccountKind, amount: int, *, now: datetime
+) -> None:
+    """Move voucher or balance money onto an invoice; under the customer's lock."""
+    # Under the lock the number of an invoice's transfers names the next one for good.
+    number = await session.scalar(select(func.count()).where(Transfer.invoice_id == invoice_id))
+    await ledger.transfer(
+        session,
+        operation=f"settle:{invoice_id}:{number}",
+        debit=Side(source, customer.id),
+        credit=Side(AccountKind.RECEIVABLE, customer.id),
+        amount=amount,
+        about=About("settle", invoice_id=invoice_id),
+        now=now,
+    )
+    await paid(session, customer, invoice_id, amount, now=now)
+
+
+async def paid(session: AsyncSession, customer: Customer, invoice_id: int, amount: int, *, now: datetime) -> None:
+    """Lower what an invoice needs by what has just been posted for it; tell when that was all."""
+    invoice = (
+        await session.scalars(select(Invoice).where(Invoice.id == invoice_id).execution_options(populate_existing=True))
+    ).one()
+    invoice.due -= amount
+    if invoice.due == 0:
+        invoice.paid_at = now
+    await session.flush()
+    if invoice.due == 0:
+        facts = {
+            "invoice_id": invoice.id,
+            "number": invoice.number,
+            "total": invoice.total,
+            "sources": await sources(session, invoice.id),
+        }
+        dedup = f"invoice:{invoice.id}:paid:{int(now.timestamp())}"
+        await outbox.tell(session, customer, "invoice_paid", facts, now=now, dedup=dedup)
+
+
+async def sources(session: AsyncSession, invoice_id: int) -> list[dict[str, Any]]:
+    """Return how much of an invoice came from which source: `source` (an account's kind), `amount`, `card`."""
+    debit, credit = Account.__table__.alias("debit"), Account.__table__.alias("credit")
+    rows = await session.execute(
+        select(debit.c.kind, Payment.card_id, func.sum(Transfer.amount))
+        .join(debit, debit.c.id == Transfer.debit_id)
+        .join(credit, credit.c.id == Transfer.credit_id)
+        .outerjoin(Payment, Payment.id == Transfer.payment_id)
+        .where(
+            Transfer.invoice_id == invoice_id,
+            Transfer.phase.in_((Phase.POSTED, Phase.POST)),
+            credit.c.kind == AccountKind.RECEIVABLE,
+        )
+        .group_by(debit.c.kind, Payment.card_id)
+        .order_by(func.min(Transfer.id))
+    )
+    found = []
+    for kind, card_id, amount in rows:
+        card = await session.get(Card, card_id) if card_id and kind is AccountKind.CARD_CLEARING else None
+        found.append({"source": kind.value, "amount": int(amount), "card": cards.label(card) if card else ""})
+    return found
