@@ -22,7 +22,7 @@ ENV PATH=/opt/vmbot/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     LISTEN=0.0.0.0:8080 \
-    DATABASE_URL=sqlite+aiosqlite:////data/vmbot.sqlite3
+    DATA_DIR=/data
 USER vmbot
 WORKDIR /data
 VOLUME /data

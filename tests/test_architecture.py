@@ -50,7 +50,7 @@ SECRETS = {
     "a bot token": r"\b\d{8,10}:AA[\w-]{33}\b",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[\w+/=]{40}",
     "a cloud key": r"\bAKIA[A-Z0-9]{16}\b|\bgh[pousr]_\w{36}\b",
-    "a package registry": r"\bpypi\.org|\bpythonhosted\.org|\bnpmjs\.(?:org|com)|--(?:extra-)?index-url|--find-links",
+    "a package registry": r"\bpypi\.org|\bpythonhosted\.org|\bnpmjs\.(?:org|com)|--(?:extra-)?index-url|--find[-]links",
     "a machine path": r"/(?:opt/(?:pypi|wheels)|work/(?:main|shared)|root/\.\w+/versions|(?:home|Users)/\w+/src)\b",
 }
 """What must not be committed -> how it looks."""

@@ -8,7 +8,7 @@
 set -euo pipefail
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-machines="qemu-system-x86 qemu-utils busybox-static dropbear-bin cpio nftables openssh-client"
+machines="qemu-system-x86 qemu-utils busybox-static dropbear-bin e2fsprogs nftables openssh-client"
 declare -A meaning=(
   [python]="no virtual environment can be made"
   [demo]="machines are simulated"
@@ -23,6 +23,7 @@ have() {
     qemu-utils) command -v qemu-img ;;
     busybox-static) busybox=$(command -v busybox) && ! head -c 4096 "$busybox" | grep -aq /lib ;;  # names its loader
     dropbear-bin) command -v dropbear && command -v dropbearconvert ;;
+    e2fsprogs) command -v mke2fs ;;
     nftables) command -v nft ;;
     openssh-client) command -v ssh ;;
     poppler-utils) command -v pdftotext ;;
@@ -61,6 +62,11 @@ missing=()
 for package in $packages; do
   have "$package" || missing+=("$package")
 done
+# The guest's kernel is fetched by the demo itself, which works only where the lists of packages were loaded once.
+if [[ $purpose != python ]] && ((EUID == 0)) && command -v apt-get >/dev/null \
+  && ! compgen -G '/var/lib/apt/lists/*Packages*' >/dev/null; then
+  apt-get update -q </dev/null >/dev/null 2>&1 || true
+fi
 ((${#missing[@]})) || exit 0
 
 # Ubuntu has Chromium as a snap only, which no script should start.
