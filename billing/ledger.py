@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+import sqlalchemy as sa
 from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing.errors import Conflict, InsufficientFunds
-from billing.models import CUSTOMER_KINDS, HOUSE_KINDS, Account, AccountKind, Phase, Transfer
+from billing.models import CUSTOMER_KINDS, HOUSE_KINDS, Account, AccountKind, Instant, Phase, Transfer
+from billing.sql import columns, inserting, table
 
 
 class Side(NamedTuple):
@@ -121,6 +123,44 @@ async def transfer(
             return await _existing(session, operation, debit_account.id, credit_account.id, amount)
         await _move(session, debit_account, credit_account, amount, row.phase)
     return row
+
+
+async def owe_many(
+    session: AsyncSession, owed: sa.FromClause, *, credit: AccountKind, reason: str, now: datetime
+) -> None:
+    """Move `receivable` of many customers to an account of the house, in two statements.
+
+    Args:
+        session: a transaction that holds these customers.
+        owed: columns `operation`, `customer_id`, `invoice_id` and `amount`, a customer once; operations are new, as
+            those of invoices just made are (a known one fails the whole statement).
+        credit: the account of the house.
+        reason: as in `About`.
+        now: when.
+    """
+    receivable = sa.and_(Account.customer_id == owed.c.customer_id, Account.kind == AccountKind.RECEIVABLE)
+    house = select(Account.id).where(Account.customer_id.is_(None), Account.kind == credit).scalar_subquery()
+    names, values = columns(
+        {
+            "operation": owed.c.operation,
+            "phase": sa.literal(Phase.POSTED.value),
+            "debit_id": Account.id,
+            "credit_id": house,
+            "amount": owed.c.amount,
+            "created_at": sa.literal(now, Instant()),
+            "reason": sa.literal(reason),
+            "note": sa.literal(""),
+            "invoice_id": owed.c.invoice_id,
+        }
+    )
+    rows = select(*values).select_from(owed.join(Account, receivable))
+    await session.execute(inserting(session, Transfer).from_select(names, rows, include_defaults=False))
+    amount = select(owed.c.amount).where(owed.c.customer_id == Account.customer_id).scalar_subquery()
+    await session.execute(
+        update(table(Account))
+        .where(Account.kind == AccountKind.RECEIVABLE, Account.customer_id.in_(select(owed.c.customer_id)))
+        .values(posted=Account.posted + amount)
+    )
 
 
 async def post(session: AsyncSession, pending: Transfer, *, now: datetime) -> Transfer:

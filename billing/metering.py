@@ -13,7 +13,7 @@ from billing.clock import Month
 from billing.db import Database
 from billing.models import Instant, Interval, MonthNumber, Subscription, Usage, Watermark
 from billing.money import Currency
-from billing.sql import columns, greatest, inserting, least, number, rounded, whole
+from billing.sql import Whole, columns, greatest, inserting, least, number, rounded, whole
 
 CAP_HOURS = 672
 """28 days: so many hours cost the whole monthly price (rules.md 4.3)."""
@@ -70,7 +70,7 @@ def cost(monthly: int, hours: int, currency: Currency) -> int:
 # --- the same in SQL
 
 
-def cost_sql(monthly: ColumnElement[int], hours: ColumnElement[int], currency: Currency) -> ColumnElement[int]:
+def cost_sql(monthly: Whole, hours: Whole, currency: Currency) -> ColumnElement[int]:
     """Return `cost` as SQL, for hours above zero."""
     counted = least(whole(hours), number(CAP_HOURS))
     return greatest(rounded(whole(monthly) * counted, CAP_HOURS, currency.step), number(currency.step))

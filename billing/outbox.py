@@ -3,10 +3,13 @@
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing.models import Channel, Customer, Notice, NoticeStatus
+from billing.models import BIG, Channel, Customer, Instant, Notice, NoticeStatus
+from billing.sql import columns, inserting
 
 
 async def tell(
@@ -58,6 +61,47 @@ async def by_mail_instead(session: AsyncSession, notice: Notice) -> None:
     """Send by mail what the chat refused; what goes there anyway goes once."""
     dedup = notice.dedup.removesuffix(f":{Channel.CHAT.value}") if notice.dedup else f"notice:{notice.id}"
     await _add(session, Channel.MAIL, notice.kind, notice.data, notice.created_at, dedup, notice.customer_id, None)
+
+
+async def tell_many(
+    session: AsyncSession,
+    facts: sa.FromClause,
+    kind: str,
+    *,
+    now: datetime,
+    mail: bool = False,
+) -> None:
+    """Tell many customers by one statement a channel; as `tell`, but each fact has to be new.
+
+    `facts` has the columns `customer_id`, `data` (made by `sql.json_object`) and `dedup`.
+    """
+    joined = facts.join(Customer, Customer.id == facts.c.customer_id)
+    fixed: dict[str, ColumnElement[object]] = {
+        "customer_id": facts.c.customer_id,
+        "kind": sa.literal(kind),
+        "data": facts.c.data,
+        "created_at": sa.literal(now, Instant()),
+        "send_at": sa.literal(now, Instant()),
+        "status": sa.literal(NoticeStatus.WAITING.value),
+        "attempts": sa.literal(0),
+        "error": sa.literal(""),
+    }
+    for channel, recipient in (
+        (Channel.CHAT, Customer.telegram_id.expression),
+        *([(Channel.MAIL, sa.cast(sa.null(), BIG))] if mail else []),
+    ):
+        names, values = columns(
+            fixed
+            | {
+                "channel": sa.literal(channel.value),
+                "recipient": recipient,
+                "dedup": facts.c.dedup + sa.literal(f":{channel.value}"),
+            }
+        )
+        rows = select(*values).select_from(joined)
+        if channel is Channel.MAIL:
+            rows = rows.where(Customer.email.is_not(None))
+        await session.execute(inserting(session, Notice).from_select(names, rows, include_defaults=False))
 
 
 async def _add(

@@ -15,6 +15,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from billing.models import Base
 
+Whole = ColumnElement[int] | InstrumentedAttribute[int]
+"""An integer column or expression."""
+
 
 def table(model: type[Base]) -> Table:
     """Return a model's table, for statements that make no objects."""
@@ -99,9 +102,9 @@ def number(value: int) -> ColumnElement[int]:
     return sa.literal_column(str(value), sa.BigInteger())
 
 
-def json_object(fields: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
+def json_object(fields: Mapping[str, ColumnElement[Any] | InstrumentedAttribute[Any]]) -> ColumnElement[Any]:
     """Return a JSON object made in the database; the names are constants of ours."""
-    parts: list[ColumnElement[Any]] = []
+    parts: list[ColumnElement[Any] | InstrumentedAttribute[Any]] = []
     for name, value in fields.items():
         parts += [sa.literal_column(f"'{name}'", sa.String()), value]
     return _JsonObject(*parts)

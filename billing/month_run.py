@@ -1,0 +1,336 @@
+"""The monthly run: one invoice for each customer with hours in an ended month (rules.md 5).
+
+Set-based, in chunks of customers, each one transaction. What a chunk will invoice is first put into two temporary
+tables, so that invoice, lines, ledger and messages of one customer are made of the same figures whatever is metered
+meanwhile. A run that died is run again: who has an invoice is left out.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.schema import CreateTable
+
+from billing import ledger, metering, outbox, wishes
+from billing.clock import Month
+from billing.db import Database
+from billing.models import (
+    BIG,
+    Account,
+    AccountKind,
+    Customer,
+    Instant,
+    Interval,
+    Invoice,
+    InvoiceLine,
+    MonthNumber,
+    MonthRun,
+    NumberSeries,
+    Subscription,
+    Usage,
+)
+from billing.money import Currency
+from billing.sql import columns, inserting, json_object, number, padded, table, whole
+from billing.terms import Terms
+
+PATIENCE = timedelta(minutes=10)
+"""After a month's end, before it is invoiced (rules.md 5.1)."""
+_CHUNK = 5_000
+"""Lines that one transaction invoices, roughly: customers are not split."""
+
+# SQLite takes a partial index only for a condition that reads like its own, without a parameter.
+IS_INVOICE = sa.text("invoices.kind = 'invoice'")
+_IS_LATE = sa.text('"usage".late')
+
+_scratch = sa.MetaData()
+_lines = sa.Table(
+    "month_run_lines",
+    _scratch,
+    sa.Column("customer_id", BIG),
+    sa.Column("subscription_id", BIG),
+    sa.Column("month", MonthNumber()),
+    sa.Column("name", sa.String()),
+    sa.Column("item", sa.String()),
+    sa.Column("workers", BIG),
+    sa.Column("hours", BIG),
+    sa.Column("monthly", BIG),
+    sa.Column("capped", sa.Boolean()),
+    sa.Column("amount", BIG),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
+_totals = sa.Table(
+    "month_run_totals",
+    _scratch,
+    sa.Column("customer_id", BIG, primary_key=True, autoincrement=False),
+    sa.Column("place", BIG),
+    sa.Column("net", BIG),
+    sa.Column("tax", BIG),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
+
+
+async def issue_due(database: Database, *, now: datetime, terms: Terms) -> int:
+    """Invoice every ended month that is not finished, oldest first; return how many invoices were issued.
+
+    Meters first. May be run at any time, twice, or by two processes at once.
+    """
+    await metering.catch_up(database, now=now)
+    issued = 0
+    while (month := await next_month(database, now)) is not None:
+        issued += await _issue_month(database, month, now, terms)
+    return issued
+
+
+async def next_month(database: Database, now: datetime) -> Month | None:
+    """Return the oldest month that is to be invoiced now; none when all are finished."""
+    async with database.read() as session:
+        newest = await session.scalar(select(func.max(MonthRun.month)))
+        if newest is not None:
+            month = newest.next()
+        else:
+            first = await session.scalar(select(func.min(Interval.started_at)))
+            if first is None:
+                return None
+            month = Month.of(first)
+    return month if month.end + PATIENCE <= now else None
+
+
+async def _issue_month(database: Database, month: Month, now: datetime, terms: Terms) -> int:
+    issued, low = 0, 0
+    while True:
+        async with database.transaction() as session:
+            rest = select(Usage.customer_id).where(Usage.month == month, Usage.customer_id > low)
+            high = await session.scalar(rest.order_by(Usage.customer_id).offset(_CHUNK - 1).limit(1))
+            issued += await _issue_chunk(session, month, low, high, now, terms)
+            if high is None:
+                done = inserting(session, MonthRun).values(month=month, finished_at=now)
+                await session.execute(done.on_conflict_do_nothing())
+        if high is None:
+            return issued
+        low = high
+
+
+async def _issue_chunk(
+    session: AsyncSession, month: Month, low: int, high: int | None, now: datetime, terms: Terms
+) -> int:
+    """Invoice the customers whose ids are above `low` and not above `high`; return how many."""
+    for scratch in (_lines, _totals):
+        await session.execute(CreateTable(scratch, if_not_exists=True))
+        await session.execute(scratch.delete())
+    await _hold_customers(session, month, low, high)
+    await _collect(session, month, low, high, terms)
+    count = await session.scalar(select(func.count()).select_from(_totals)) or 0
+    if not count:
+        return 0
+    last = await take_numbers(session, "INV", now.year, count)
+    await _write_invoices(session, month, last - count, now, terms)
+    await _write_lines(session, month)
+    await _write_ledger(session, month, now, terms)
+    await _tell(session, month, now)
+    return count
+
+
+def _chunk(low: int, high: int | None) -> ColumnElement[bool]:
+    above = Usage.customer_id > low
+    return above if high is None else sa.and_(above, Usage.customer_id <= high)
+
+
+async def _hold_customers(session: AsyncSession, month: Month, low: int, high: int | None) -> None:
+    """Lock the customers of a chunk, in one order, against their own money acts and another run.
+
+    SQLite has one writer at a time anyway.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    used = select(Usage.customer_id).where(_chunk(low, high), sa.or_(Usage.month == month, Usage.late))
+    held = select(Customer.id).where(Customer.id.in_(used)).order_by(Customer.id).with_for_update().subquery()
+    await session.execute(select(func.count()).select_from(held))
+
+
+async def _collect(session: AsyncSession, month: Month, low: int, high: int | None, terms: Terms) -> None:
+    """Put the lines and totals of a chunk into the temporary tables.
+
+    Usage of no hours is what is left of a machine that had vanished: it makes no line.
+    """
+    invoiced = exists().where(Invoice.customer_id == Usage.customer_id, Invoice.month == month, IS_INVOICE)
+    for lines, condition in (
+        (_regular_lines(terms.currency), Usage.month == month),
+        (_late_lines(terms.currency), sa.and_(_IS_LATE, Usage.month < month)),
+    ):
+        rows = lines.where(condition, Usage.hours > 0, _chunk(low, high), ~invoiced)
+        names = [column.name for column in _lines.columns]
+        await session.execute(_lines.insert().from_select(names, rows))
+    net = sa.cast(func.sum(_lines.c.amount), sa.BigInteger())
+    sums = select(_lines.c.customer_id, net.label("net")).group_by(_lines.c.customer_id).subquery()
+    place = func.row_number().over(order_by=sums.c.customer_id)
+    totals = select(sums.c.customer_id, place, sums.c.net, tax_sql(sums.c.net, terms))
+    await session.execute(_totals.insert().from_select(["customer_id", "place", "net", "tax"], totals))
+
+
+def _regular_lines(currency: Currency) -> sa.Select[*tuple[Any, ...]]:
+    return _line_rows(Usage.hours.expression, metering.cost_sql(Subscription.monthly, Usage.hours, currency))
+
+
+def _late_lines(currency: Currency) -> sa.Select[*tuple[Any, ...]]:
+    """Return lines of hours that came to light late: what the whole month costs, less what was invoiced (5.1)."""
+    mine = (InvoiceLine.subscription_id == Usage.subscription_id, InvoiceLine.month == Usage.month)
+    hours = Usage.hours - _sum_of(InvoiceLine.hours, *mine)
+    amount = metering.cost_sql(Subscription.monthly, Usage.hours, currency) - _sum_of(InvoiceLine.amount, *mine)
+    return _line_rows(hours, amount).where(hours > 0, amount > 0)
+
+
+def _sum_of(column: sa.orm.InstrumentedAttribute[int], *where: ColumnElement[bool]) -> ColumnElement[int]:
+    return sa.type_coerce(
+        select(sa.cast(func.coalesce(func.sum(column), 0), sa.BigInteger())).where(*where).scalar_subquery(),
+        sa.BigInteger(),
+    )
+
+
+def _line_rows(hours: ColumnElement[int], amount: ColumnElement[int]) -> sa.Select[*tuple[Any, ...]]:
+    return select(
+        Usage.customer_id,
+        Usage.subscription_id,
+        Usage.month,
+        Subscription.name,
+        Subscription.item,
+        Subscription.workers,
+        hours,
+        Subscription.monthly,
+        Usage.hours > metering.CAP_HOURS,
+        amount,
+    ).join_from(Usage, Subscription, Subscription.id == Usage.subscription_id)
+
+
+def tax_sql(net: ColumnElement[int], terms: Terms) -> ColumnElement[int]:
+    """Return `Terms.tax_of` as SQL; whole units apart from the rest, so that no product outgrows 64 bits."""
+    rate, unit = terms.tax_basis_points, 10_000 * terms.currency.step
+    units = whole(net) // number(unit)
+    rest = whole(net) - units * unit
+    return (units * rate + (2 * rate * rest + unit) // number(2 * unit)) * number(terms.currency.step)
+
+
+async def take_numbers(session: AsyncSession, series: str, year: int, count: int) -> int:
+    """Take the next numbers of a series and return the last of them; holds the series until the transaction ends.
+
+    Whoever takes numbers holds the customers before: everybody locks in that order (rules.md 5.3).
+    """
+    insert = inserting(session, NumberSeries).values(series=series, year=year, last=count)
+    taken = insert.on_conflict_do_update(
+        index_elements=["series", "year"], set_={"last": NumberSeries.last + insert.excluded.last}
+    ).returning(NumberSeries.last)
+    return int((await session.execute(taken)).scalar_one())
+
+
+async def _write_invoices(session: AsyncSession, month: Month, before: int, now: datetime, terms: Terms) -> None:
+    total = _totals.c.net + _totals.c.tax
+    owed = sa.and_(Account.customer_id == _totals.c.customer_id, Account.kind == AccountKind.RECEIVABLE)
+    reached = Account.posted + total >= terms.card_minimum
+    buyer = {
+        "name": func.coalesce(func.nullif(Customer.billing_name, ""), Customer.name),
+        "address": Customer.billing_address.expression,
+        "tax_id": Customer.billing_tax_id.expression,
+    }
+    names, values = columns(
+        {
+            "kind": sa.literal("invoice"),
+            "number": sa.literal(f"INV-{now.year}-") + padded(_totals.c.place + before),
+            "customer_id": _totals.c.customer_id,
+            "month": sa.literal(month, MonthNumber()),
+            "issued_at": sa.literal(now, Instant()),
+            "net": _totals.c.net,
+            "tax_basis_points": number(terms.tax_basis_points),
+            "tax": _totals.c.tax,
+            "total": total,
+            "seller": sa.literal(terms.seller.as_dict(), Invoice.seller.type),
+            "buyer": json_object(buyer),
+            "due": total,
+            "disputed": number(0),
+            "due_since": sa.case((reached, sa.literal(now, Instant()))),
+        }
+    )
+    rows = (
+        select(*values)
+        .select_from(_totals.join(Customer, Customer.id == _totals.c.customer_id).join(Account, owed))
+        .order_by(_totals.c.place)
+    )
+    await session.execute(inserting(session, Invoice).from_select(names, rows, include_defaults=False))
+
+
+def _issued(month: Month) -> sa.Join:
+    """Return the chunk's customers with the invoices that were just written."""
+    mine = sa.and_(Invoice.customer_id == _totals.c.customer_id, Invoice.month == month, IS_INVOICE)
+    return _totals.join(table(Invoice), mine)
+
+
+async def _write_lines(session: AsyncSession, month: Month) -> None:
+    order = (_lines.c.month.desc(), _lines.c.subscription_id)
+    copied = ["subscription_id", "month", "name", "item", "workers", "hours", "monthly", "capped", "amount"]
+    names, values = columns(
+        {
+            "invoice_id": Invoice.id.expression,
+            "position": func.row_number().over(partition_by=_lines.c.customer_id, order_by=order),
+        }
+        | {name: _lines.c[name] for name in copied}
+    )
+    rows = select(*values).select_from(_issued(month).join(_lines, _lines.c.customer_id == _totals.c.customer_id))
+    await session.execute(inserting(session, InvoiceLine).from_select(names, rows, include_defaults=False))
+    # What was found late is on these invoices now, or would cost nothing more.
+    await session.execute(
+        sa.update(table(Usage))
+        .where(_IS_LATE, Usage.month <= month, Usage.customer_id.in_(select(_totals.c.customer_id)))
+        .values(late=False)
+    )
+
+
+async def _write_ledger(session: AsyncSession, month: Month, now: datetime, terms: Terms) -> None:
+    """Book what is owed; older invoices that waited for the card's minimum are due from now if it is reached (6.4)."""
+    for part, account, suffix in ((Invoice.net, AccountKind.REVENUE, ""), (Invoice.tax, AccountKind.TAX, ":tax")):
+        owed = (
+            select(
+                (sa.literal("issue:") + sa.cast(Invoice.id, sa.String()) + sa.literal(suffix)).label("operation"),
+                Invoice.customer_id,
+                Invoice.id.label("invoice_id"),
+                part.label("amount"),
+            )
+            .select_from(_issued(month))
+            .where(part > 0)
+            .subquery()
+        )
+        if part is Invoice.net or terms.tax_basis_points:
+            await ledger.owe_many(session, owed, credit=account, reason="issue", now=now)
+    reached = select(Account.customer_id).where(
+        Account.customer_id.in_(select(_totals.c.customer_id)),
+        Account.kind == AccountKind.RECEIVABLE,
+        Account.posted >= terms.card_minimum,
+    )
+    await session.execute(
+        sa.update(table(Invoice))
+        .where(sa.text("due > 0"), Invoice.due_since.is_(None), Invoice.customer_id.in_(reached))
+        .values(due_since=now)
+    )
+
+
+async def _tell(session: AsyncSession, month: Month, now: datetime) -> None:
+    facts = (
+        select(
+            Invoice.customer_id,
+            (sa.literal("invoice:") + sa.cast(Invoice.id, sa.String()) + sa.literal(":issued")).label("dedup"),
+            json_object(
+                {
+                    "invoice_id": Invoice.id,
+                    "number": Invoice.number,
+                    "month": sa.literal_column(f"'{month}'", sa.String()),
+                    "total": Invoice.total,
+                    "waits": sa.case((Invoice.due_since.is_(None), number(1)), else_=number(0)),
+                }
+            ).label("data"),
+        )
+        .select_from(_issued(month))
+        .subquery()
+    )
+    await outbox.tell_many(session, facts, "invoice_issued", now=now, mail=True)
+    await wishes.wish_many(session, _totals, cards=True, reason="issue", now=now)
