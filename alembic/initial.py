@@ -4,6 +4,7 @@ The last one, written by hand, is left as it is: triggers, and the accounts of t
 """
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,9 +20,8 @@ import cloud.models
 from billing.models import Base
 from bot import migrate
 
-VERSIONS = Path(__file__).parent / "versions"
+HERE = Path(__file__).parent
 DAY = "2026-11-22"
-BY_HAND = "house_and_append_only"
 GROUPS = {
     "customers_and_sales": "customers administrators audit_log prices quotes subscriptions intervals usage watermarks",
     "invoices_and_payments": (
@@ -46,7 +46,7 @@ def simplify(_: object, __: object, scripts: list[ops.MigrationScript]) -> None:
     script.downgrade_ops.ops = [part for part in script.downgrade_ops.ops if isinstance(part, ops.DropTableOp)]
 
 
-def generate(connection: Connection) -> None:
+def generate(connection: Connection, folder: Path) -> None:
     left = set(Base.metadata.tables)
     for number, (name, listed) in enumerate(GROUPS.items(), start=1):
         tables = set(listed.split()) or set(left)
@@ -59,32 +59,34 @@ def generate(connection: Connection) -> None:
             "process_revision_directives": simplify,
             "render_as_batch": False,
         }
+        config.set_main_option("script_location", str(folder))
         config.set_main_option("file_template", f"{DAY}-12{number:02d}_%%(slug)s")
-        previous = f"{number - 1:04d}" if number > 1 else "base"
-        command.revision(
-            config, name.replace("_", " ").capitalize(), autogenerate=True, head=previous, rev_id=f"{number:04d}"
-        )
-        command.upgrade(config, f"{number:04d}")
+        revision, previous = f"{number:04d}", f"{number - 1:04d}" if number > 1 else "base"
+        message = name.replace("_", " ").capitalize()
+        command.revision(config, message, autogenerate=True, head=previous, rev_id=revision)
+        command.upgrade(config, revision)
 
 
-async def write() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        async with migrate.locked(f"sqlite+aiosqlite:///{folder}/new.sqlite3") as connection:
-            await connection.run_sync(generate)
+async def write(folder: Path) -> None:
+    async with migrate.locked(f"sqlite+aiosqlite:///{folder}/new.sqlite3") as connection:
+        await connection.run_sync(generate, folder)
 
 
 def main() -> None:
-    (by_hand,) = VERSIONS.glob(f"*_{BY_HAND}.py")
-    kept = by_hand.read_text()
-    for path in VERSIONS.glob(f"{DAY}-12*.py"):
-        path.unlink()
-    try:
-        asyncio.run(write())
-    finally:
-        by_hand.write_text(kept)
-    for arguments in (["check", "--fix-only", "--quiet"], ["format", "--quiet"]):
-        ruff = Path(sys.executable).with_name("ruff")
-        subprocess.run([ruff, *arguments, VERSIONS], check=True)  # noqa: S603 our own words
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        for path in (HERE / "env.py", HERE / "script.py.mako"):
+            shutil.copy(path, folder)
+        (folder / "versions").mkdir()
+        asyncio.run(write(folder))
+        for arguments in (["check", "--fix-only", "--quiet"], ["format", "--quiet"]):
+            ruff = [Path(sys.executable).with_name("ruff"), *arguments, "--config", HERE.parent / "pyproject.toml"]
+            subprocess.run([*ruff, folder / "versions"], check=True)  # noqa: S603 our own words
+        # Only what differs is replaced: tests may be reading these files.
+        for path in (folder / "versions").glob("*.py"):
+            target = HERE / "versions" / path.name
+            if not target.exists() or target.read_text() != path.read_text():
+                shutil.copy(path, target)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Migrations run in one transaction on a connection of their own that holds a lock
 migrate once, and a migration that fails leaves the schema as it was, on SQLite as well.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -18,11 +19,14 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from billing.db import Database
 from bot.settings import CannotStart
+
+log = logging.getLogger(__name__)
 
 _LOCK = 0x766D626F74
 """Number of the advisory lock on PostgreSQL; "vmbot" in ASCII."""
@@ -39,6 +43,15 @@ class Schema(Enum):
     BEHIND = "behind"
     UNKNOWN = "unknown"
     """At a revision that this program does not have: a newer one was here."""
+
+
+class Unreachable(CannotStart):
+    """The database cannot be opened."""
+
+    def __init__(self, url: str, cause: BaseException) -> None:
+        """Say which, without its password, and why."""
+        why = str(getattr(cause, "orig", None) or cause).strip().partition("\n")[0]
+        super().__init__(f"DATABASE_URL: {make_url(url).render_as_string()} cannot be reached: {why}")
 
 
 class SchemaBehind(CannotStart):
@@ -83,6 +96,7 @@ async def upgrade(url: str, revision: str = "head") -> None:
     if await state(url) is Schema.UNKNOWN:
         raise SchemaUnknown
     await _run(url, lambda config: command.upgrade(config, revision))
+    log.info("the database is migrated to %s", revision)
 
 
 async def downgrade(url: str, revision: str) -> None:
@@ -100,7 +114,11 @@ async def check(url: str) -> None:
 
 
 async def state(url: str) -> Schema:
-    """Return how a database stands; takes no lock."""
+    """Return how a database stands; takes no lock.
+
+    Raises:
+        Unreachable: it cannot be opened.
+    """
     script = ScriptDirectory.from_config(config())
 
     def find(connection: Connection) -> Schema:
@@ -113,9 +131,12 @@ async def state(url: str) -> Schema:
             return Schema.UNKNOWN
         return Schema.BEHIND
 
-    engine = create_async_engine(url, poolclass=NullPool)
-    async with engine.connect() as connection:
-        return await connection.run_sync(find)
+    try:
+        engine = _engine(url)
+        async with engine.connect() as connection:
+            return await connection.run_sync(find)
+    except (OSError, DBAPIError) as error:
+        raise Unreachable(url, error) from error
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -131,8 +152,8 @@ def config(connection: Connection | None = None) -> Config:
 @asynccontextmanager
 async def locked(url: str) -> AsyncIterator[AsyncConnection]:
     """Open a connection for migrations, in a transaction that no other process' migrations run beside."""
-    engine = create_async_engine(url, poolclass=NullPool)
-    sqlite = make_url(url).get_backend_name() == "sqlite"
+    engine = _engine(url)
+    sqlite = engine.dialect.name == "sqlite"
     if sqlite:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -147,6 +168,13 @@ async def locked(url: str) -> AsyncIterator[AsyncConnection]:
 async def _run(url: str, act: Callable[[Config], T]) -> None:
     async with locked(url) as connection:
         await connection.run_sync(lambda sync: act(config(sync)))
+
+
+def _engine(url: str) -> AsyncEngine:
+    engine = create_async_engine(url, poolclass=NullPool)
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    return engine
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

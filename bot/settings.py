@@ -68,6 +68,7 @@ class DatabaseSettings(BaseSettings):
         extra="ignore",  # .env often belongs to more programs than this one
         hide_input_in_errors=True,
         frozen=True,
+        validate_default=False,
     )
 
     data_dir: Path = Path("data")

@@ -129,15 +129,15 @@ def upgrade() -> None:
     op.create_table(
         "settlement_wishes",
         sa.Column("customer_id", BIG, autoincrement=False, nullable=False),
-        sa.Column("wanted_at", sa.BigInteger(), nullable=False),
-        sa.Column("attempt_at", sa.BigInteger(), nullable=True),
         sa.Column("cards", sa.Boolean(), nullable=False),
+        sa.Column("wanted_at", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=False),
+        sa.Column("attempt_at", sa.BigInteger(), nullable=True),
         sa.Column("leased_until", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["customer_id"], ["customers.id"], name=op.f("fk_settlement_wishes_customer_id_customers")
         ),
-        sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_settlement_wishes")),
+        sa.PrimaryKeyConstraint("customer_id", "cards", name=op.f("pk_settlement_wishes")),
     )
     op.create_index(op.f("ix_settlement_wishes_wanted_at"), "settlement_wishes", ["wanted_at"], unique=False)
     op.create_table(

@@ -42,6 +42,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("handled_at IS NULL"),
     )
     op.create_table(
+        "findings",
+        sa.Column("machine", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("found_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("machine", name=op.f("pk_findings")),
+    )
+    op.create_table(
         "switches",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("value", JSON, nullable=False),
@@ -127,6 +135,7 @@ def upgrade() -> None:
         sa.Column("host_key", sa.Text(), nullable=False),
         sa.Column("host_key_fingerprint", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=True),
         sa.Column("seen_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["deployment_id"], ["deployments.id"], name=op.f("fk_nodes_deployment_id_deployments")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_nodes")),
@@ -142,6 +151,7 @@ def downgrade() -> None:
     op.drop_table("deployments")
     op.drop_table("ssh_keys")
     op.drop_table("switches")
+    op.drop_table("findings")
     op.drop_table("chat_updates")
     op.drop_table("awaiting")
     # ### end Alembic commands ###

@@ -1,0 +1,110 @@
+"""The command line: `python -m bot`, or `vmbot`.
+
+What a command needs is imported when it runs, so that `--help` answers at once.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+JOBS = {
+    "meter": "record the hours that were used",
+    "invoice": "meter, issue the invoices of ended months, settle them, cards included",
+    "settle": "charge what is due by the retry calendar",
+    "remind": "tell customers what is unpaid, and for how long funds last",
+    "reap": "delete the deployments of those who did not pay",
+    "reconcile": "look after machines, unknown payments and open Checkouts",
+    "deliver": "send the messages that wait",
+    "check": "compare what must be equal; exit 1 and list it when it is not",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 it failed, 2 the call or a setting is wrong."""
+    parsed = _parser().parse_args(arguments)
+    if parsed.version:
+        return _version()
+    if parsed.command == "demo":
+        return _demo()
+    from bot.settings import CannotStart, InvalidSettings  # noqa: PLC0415 - see the module's docstring
+
+    try:
+        if parsed.command == "migrate":
+            return _migrate()
+        return _with_app(parsed.command, getattr(parsed, "name", ""))
+    except InvalidSettings as error:
+        return _refuse(error, 2)
+    except CannotStart as error:
+        return _refuse(error, 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bot", description="A Telegram bot that sells virtual machines.")
+    parser.add_argument("--version", action="store_true", help="show the version")
+    parser.set_defaults(command="run")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help="run, unless told otherwise")
+    commands.add_parser("run", help="bot, web endpoints and scheduler in one process")
+    commands.add_parser("migrate", help="bring the database to the newest schema")
+    listed = "\n".join(f"  {name:<10} {what}" for name, what in JOBS.items())
+    job = commands.add_parser(
+        "job",
+        help="run one job once, now",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"jobs:\n{listed}",
+    )
+    job.add_argument("name", choices=JOBS, metavar="NAME")
+    commands.add_parser("doctor", help="check token, Stripe, database, machines and mail; exit 1 if any fails")
+    commands.add_parser("demo", help="the whole system on this machine, no account anywhere")
+    return parser
+
+
+def _refuse(error: Exception, code: int) -> int:
+    print(error, file=sys.stderr)  # noqa: T201 - the one line of the contract
+    return code
+
+
+def _version() -> int:
+    from importlib.metadata import version  # noqa: PLC0415
+
+    print(version("vmbot"))  # noqa: T201 - what was asked for
+    return 0
+
+
+def _demo() -> int:
+    from bot.demo.world import main as run_demo  # noqa: PLC0415
+
+    return run_demo()
+
+
+def _migrate() -> int:
+    from bot import logs, migrate  # noqa: PLC0415
+    from bot.settings import DatabaseSettings  # noqa: PLC0415
+
+    settings = DatabaseSettings.load()
+    logs.configure(settings.log_format, settings.secrets())
+    asyncio.run(migrate.upgrade(settings.database))
+    return 0
+
+
+def _with_app(command: str, job: str) -> int:
+    from bot import logs  # noqa: PLC0415
+    from bot.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.load()  # before the rest is imported: what is wrong is said at once
+    logs.configure(settings.log_format, settings.secrets())
+    from bot.app import App  # noqa: PLC0415
+
+    async def act() -> int:
+        async with App(settings) as app:
+            if command == "job":
+                return await app.job(job)
+            return await (app.doctor() if command == "doctor" else app.run())
+
+    return asyncio.run(act())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
