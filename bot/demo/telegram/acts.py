@@ -76,15 +76,22 @@ def start(state: State, person_id: int, payload: str = "") -> Stored:
     return write(state, person_id, chat, f"/start {payload}".strip())
 
 
-def write(state: State, person_id: int, chat: Chat, text: str, reply_to: int | None = None) -> Stored:
-    """Send a text as typed: commands, links and the like in it are found, markup is not."""
+def write(state: State, person_id: int, chat: Chat, text: str, *, reply_to: int = 0, thread: int = 0) -> Stored:
+    """Send a text as typed: commands, links and the like in it are found, markup is not.
+
+    `thread` is a forum's topic; a reply goes to the topic of the message it answers.
+    """
     text = text.strip()
     if not 1 <= len(text) <= MOST_TYPED:
         raise Refused("a message has 1 to 4096 characters")
     content: Json = {"text": text}
     if found := detect(text, []):
         content["entities"] = found
-    return _say(state, person_id, chat, content, reply_to)
+    reply = reply_fields(state, chat, {"message_id": reply_to} if reply_to else None)
+    thread = reply.get("reply_to_message", {}).get("message_thread_id", thread)
+    if thread:
+        content |= {"message_thread_id": thread, "is_topic_message": True}
+    return _say(state, person_id, chat, content | reply)
 
 
 def upload(state: State, person_id: int, chat: Chat, kind: str, file: Upload, caption: str = "") -> Stored:
@@ -101,7 +108,7 @@ def send_contact(state: State, person_id: int, chat: Chat, phone: str) -> Stored
     return _say(state, person_id, chat, {"contact": contact})
 
 
-def _say(state: State, person_id: int, chat: Chat, content: Json, reply_to: int | None = None) -> Stored:
+def _say(state: State, person_id: int, chat: Chat, content: Json) -> Stored:
     if chat.kind == "private" and chat.refusal:
         raise Refused(_BLOCKED)
     if person_id not in chat.members:
@@ -109,8 +116,7 @@ def _say(state: State, person_id: int, chat: Chat, content: Json, reply_to: int 
     if chat.kind == "private" and not chat.started:
         chat.started = True
         state.save_chat(chat)
-    reply = reply_fields(state, chat, {"message_id": reply_to} if reply_to else None)
-    stored = post(state, chat, state.people[person_id], content | reply)
+    stored = post(state, chat, state.people[person_id], content)
     if chat.keyboard and chat.keyboard.get("one_time_keyboard"):
         chat.keyboard = None
         state.save_chat(chat)

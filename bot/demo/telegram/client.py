@@ -99,11 +99,11 @@ class Person:
         self._act()
         return seen(self._state, acts.start(self._state, self.id, payload))
 
-    async def send(self, text: str, *, reply_to: ChatMessage | None = None) -> ChatMessage:
-        """Send a text or command."""
+    async def send(self, text: str, *, reply_to: ChatMessage | None = None, thread: int = 0) -> ChatMessage:
+        """Send a text or command; `thread` is a forum's topic."""
         self._act()
-        replied = reply_to.id if reply_to else None
-        return seen(self._state, acts.write(self._state, self.id, self._chat, text, replied))
+        where = {"reply_to": reply_to.id if reply_to else 0, "thread": thread}
+        return seen(self._state, acts.write(self._state, self.id, self._chat, text, **where))
 
     async def edit(self, message: ChatMessage, text: str) -> ChatMessage:
         """Change one's own text."""

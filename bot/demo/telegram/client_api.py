@@ -151,7 +151,13 @@ class _Client:
 
     async def _stream(self, revision: int) -> AsyncIterator[str]:
         async for event in self.state.events.stream(revision):
-            yield f"id: {event['revision']}\ndata: {json.dumps(event)}\n\n"
+            shown = event
+            if event["type"] in {"message", "tapped", "answer"}:
+                # As the message is now, not as it was: it may have changed again.
+                chat = self.state.chats[event["chat_id"]]
+                stored = chat.messages.get(event["message_id"])
+                shown = event | {"view": self._message(chat, stored) if stored else None}
+            yield f"id: {event['revision']}\ndata: {json.dumps(shown)}\n\n"
 
     async def upload(self, request: Request) -> Response:
         """A file sent by a person: multipart with `file`, and maybe `kind`, `chat_id`, `caption`."""
@@ -179,8 +185,8 @@ class _Client:
             case "start":
                 stored = acts.start(state, person_id, str(given.get("payload") or ""))
             case "send":
-                reply_to = int(given.get("reply_to") or 0)
-                stored = acts.write(state, person_id, chat, str(given["text"]), reply_to or None)
+                where = {name: int(given.get(name) or 0) for name in ("reply_to", "thread")}
+                stored = acts.write(state, person_id, chat, str(given["text"]), **where)
             case "edit":
                 stored = acts.edit(state, person_id, chat, number, str(given["text"]))
             case "contact":

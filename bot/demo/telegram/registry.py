@@ -26,12 +26,14 @@ METHODS: dict[str, Method] = {}
 """By lower-case name: the real server does not tell upper from lower case either."""
 
 FORMAT = "parse_mode entities:array"
-CAPTION = "caption parse_mode caption_entities:array show_caption_above_media:bool"
+CAPTION = "caption parse_mode caption_entities:array"
+ABOVE = "show_caption_above_media:bool"
 SENDING = (
     "chat_id:chat disable_notification:bool protect_content:bool message_thread_id:int reply_markup:object"
-    " reply_parameters:object message_effect_id business_connection_id allow_paid_broadcast:bool"
+    " reply_parameters:object message_effect_id allow_paid_broadcast:bool"
     " direct_messages_topic_id:int suggested_post_parameters:object"
 )
+BUSINESS = "business_connection_id"
 TARGET = "chat_id:chat message_id:int inline_message_id business_connection_id"
 
 

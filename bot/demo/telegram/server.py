@@ -20,6 +20,7 @@ from bot.demo.telegram.client import Group, Person
 from bot.demo.telegram.client_api import client_routes
 from bot.demo.telegram.faults import Fault, Faults, Kind
 from bot.demo.telegram.pace import Pace
+from bot.demo.telegram.page_routes import page_routes
 from bot.demo.telegram.params import Params, Raw, Upload, read_raw
 from bot.demo.telegram.registry import METHODS, Method, carry_out
 from bot.demo.telegram.serving import serving
@@ -59,7 +60,8 @@ class Dropped(Response):
 class Telegram:
     """A whole Telegram with one bot and any number of people.
 
-    Mount `app` anywhere; `start()` and `stop()` around it. Alone: `async with telegram.serving() as url`.
+    Mount `app` anywhere, with `start()` and `stop()` around it, `end_streams()` before the web server stops,
+    and `page_routes(prefix)` where the chat page is to be. Alone: `async with telegram.serving() as url`.
 
     Args:
         token: the bot's token.
@@ -99,6 +101,7 @@ class Telegram:
                 Route("/bot{token}/{method}", self._called, methods=["GET", "POST"]),
                 Route("/file/bot{token}/{path:path}", self._download),
                 *client_routes(self.state, self.faults, self.calls),
+                *page_routes(),
             ]
         )
 

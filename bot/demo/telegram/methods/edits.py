@@ -12,14 +12,14 @@ from bot.demo.telegram.posting import (
     text_fields,
     to_change,
 )
-from bot.demo.telegram.registry import CAPTION, FORMAT, TARGET, method
+from bot.demo.telegram.registry import ABOVE, CAPTION, FORMAT, TARGET, method
 from bot.demo.telegram.state import Chat, State
 from bot.demo.telegram.wire import Json, bad_request
 
 _TWO_DAYS_S = 48 * 3600
 _MOST_DELETED = 100
 _CONTENT = ("text", "entities", "link_preview_options", "caption", "caption_entities", "photo", "document")
-_ABOVE = "show_caption_above_media"
+_ABOVE_FIELD = "show_caption_above_media"
 
 
 @method(
@@ -40,7 +40,7 @@ def edit_message_text(state: State, params: Params) -> Json:
     return change(state, chat, stored, content, markup)
 
 
-@method("editMessageCaption", f"{TARGET} {CAPTION} reply_markup:object", sends=True)
+@method("editMessageCaption", f"{TARGET} {CAPTION} {ABOVE} reply_markup:object", sends=True)
 def edit_message_caption(state: State, params: Params) -> Json:
     """A new caption for a document or picture."""
     chat, stored = to_change(state, params)
@@ -48,8 +48,8 @@ def edit_message_caption(state: State, params: Params) -> Json:
     if not media:
         raise bad_request("there is no caption in the message to edit")
     content = media | caption_fields(read_caption(params))
-    if params.flag(_ABOVE):
-        content[_ABOVE] = True
+    if params.flag(_ABOVE_FIELD):
+        content[_ABOVE_FIELD] = True
     markup = checked_markup(params.object("reply_markup"), inline_only=True)
     return change(state, chat, stored, content, markup)
 
@@ -70,7 +70,7 @@ def edit_message_media(state: State, params: Params) -> Json:
 def edit_message_reply_markup(state: State, params: Params) -> Json:
     """Other buttons under a message, or none."""
     chat, stored = to_change(state, params)
-    content = {name: stored.wire[name] for name in (*_CONTENT, _ABOVE) if name in stored.wire}
+    content = {name: stored.wire[name] for name in (*_CONTENT, _ABOVE_FIELD) if name in stored.wire}
     markup = checked_markup(params.object("reply_markup"), inline_only=True)
     return change(state, chat, stored, content, markup)
 

@@ -8,7 +8,7 @@ from typing import Any
 from bot.demo.telegram.images import picture_size
 from bot.demo.telegram.params import Params, Upload
 from bot.demo.telegram.posting import caption_fields, read_caption, send
-from bot.demo.telegram.registry import CAPTION, SENDING, method
+from bot.demo.telegram.registry import ABOVE, BUSINESS, CAPTION, SENDING, method
 from bot.demo.telegram.spans import Formatted
 from bot.demo.telegram.state import State
 from bot.demo.telegram.wire import ApiError, Json, bad_request
@@ -24,7 +24,6 @@ _MEDIA_FIELDS = {
     "type", "media", "caption", "parse_mode", "caption_entities", "has_spoiler", "thumbnail",
     "show_caption_above_media", "disable_content_type_detection",
 }  # fmt: skip
-_SHARED = ("show_caption_above_media",)
 _WRONG_FILE = "wrong file identifier/HTTP URL specified"
 
 
@@ -38,14 +37,17 @@ class Media:
     above: bool
 
 
-@method("sendDocument", f"document:file thumbnail:file {CAPTION} disable_content_type_detection:bool {SENDING}",
-        sends=True)  # fmt: skip
+@method(
+    "sendDocument",
+    f"document:file thumbnail:file disable_content_type_detection:bool {CAPTION} {SENDING} {BUSINESS}",
+    sends=True,
+)
 def send_document(state: State, params: Params) -> Json:
     """A file of up to 50 MB."""
     return _send(state, params, "document")
 
 
-@method("sendPhoto", f"photo:file {CAPTION} has_spoiler:bool {SENDING}", sends=True)
+@method("sendPhoto", f"photo:file {CAPTION} {ABOVE} has_spoiler:bool {SENDING} {BUSINESS}", sends=True)
 def send_photo(state: State, params: Params) -> Json:
     """A picture of up to 10 MB."""
     return _send(state, params, "photo")

@@ -3,7 +3,7 @@
 from bot.demo.telegram.params import Params
 from bot.demo.telegram.posting import MOST_TEXT, post, read_caption, read_text, send, text_fields
 from bot.demo.telegram.posting import caption_fields as fields_of_caption
-from bot.demo.telegram.registry import CAPTION, FORMAT, SENDING, method
+from bot.demo.telegram.registry import ABOVE, BUSINESS, CAPTION, FORMAT, SENDING, method
 from bot.demo.telegram.state import State, Stored
 from bot.demo.telegram.wire import Json, bad_request
 
@@ -17,7 +17,7 @@ _CONTENT = (
 _REACTIONS = {"emoji", "custom_emoji", "paid"}
 
 
-@method("sendMessage", f"text {FORMAT} link_preview_options:object {SENDING}", sends=True)
+@method("sendMessage", f"text {FORMAT} link_preview_options:object {SENDING} {BUSINESS}", sends=True)
 def send_message(state: State, params: Params) -> Json:
     """A text of 1 to 4096 characters after its entities are parsed."""
     state.chat_to_send(params.chat())
@@ -51,7 +51,7 @@ def forward_message(state: State, params: Params) -> Json:
 
 @method(
     "copyMessage",
-    f"from_chat_id:chat message_id:int {CAPTION} video_start_timestamp:int {SENDING}",
+    f"from_chat_id:chat message_id:int {CAPTION} {ABOVE} video_start_timestamp:int {SENDING}",
     sends=True,
 )
 def copy_message(state: State, params: Params) -> Json:
