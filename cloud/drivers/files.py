@@ -47,14 +47,31 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, waiting for whoever has it, other processes too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Hold the lock file `path`, waiting for whoever has it, other processes too. Blocks."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)  # closing gives the lock back
+
+
+def try_lock(path: Path) -> int | None:
+    """Return the open descriptor that holds the lock file `path`, `None` when somebody else has it.
+
+    Closing gives it back. Who holds it may remove the file: whoever waited for the old one is told to try again.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
 
 
 def spec_to_json(spec: MachineSpec) -> dict[str, Any]:

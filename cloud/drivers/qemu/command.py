@@ -1,0 +1,64 @@
+"""The command line of a machine's QEMU."""
+
+from pathlib import Path
+
+from cloud.drivers.qemu.folder import Folder, Record
+from cloud.drivers.qemu.image import Image
+from cloud.drivers.qemu.network import Isolation
+
+_NICE = 10  # the chat answers first
+
+
+def command_line(folder: Folder, record: Record, image: Image, isolation: Isolation, *, kvm: bool) -> list[str | Path]:
+    """Return program and arguments; to be run in the machine's folder, as its control socket is named from there.
+
+    It returns when the guest runs in the background. What it opens, it opens before it becomes the system user
+    of guests, who may read none of it.
+    """
+    # A ring buffer holds the end of the console: a file would grow as the guest likes.
+    console = ["-chardev", "ringbuf,id=console,size=65536", "-serial", "chardev:console"]
+    listen = f"[{record.bind}]" if ":" in record.bind else record.bind
+    forward = f"hostfwd=tcp:{listen}:{record.port}-:22"
+    network = f"user,id=net,ipv6=off,restrict={'on' if isolation.restricted else 'off'},{forward}"
+    return [
+        *("-n", str(_NICE), "qemu-system-x86_64"),
+        *("-name", record.spec.name, "-pidfile", folder.pidfile, "-daemonize"),
+        *("-nodefaults", "-no-user-config", "-display", "none"),
+        *("-qmp", f"unix:{folder.control.name},server=on,wait=off", *console),
+        *_processor(record, kvm=kvm),
+        *("-m", f"{record.memory_mb}M"),
+        *_kernel(image),
+        *_disk("root", "disk.qcow2", "format=qcow2,discard=unmap,detect-zeroes=unmap"),
+        *_disk("seed", "seed.iso", "format=raw,readonly=on"),
+        *("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="),
+        *("-device", "virtio-rng-pci"),
+        *_confinement(isolation),
+    ]
+
+
+def _processor(record: Record, *, kvm: bool) -> list[str]:
+    accel = "kvm" if kvm else "tcg,tb-size=32"  # the default buffer for translated code is a gigabyte
+    cpu = "host" if kvm else "max"
+    return ["-machine", "pc", "-accel", accel, "-cpu", cpu, "-smp", str(record.spec.vcpus)]
+
+
+def _kernel(image: Image) -> list[str]:
+    if not image.kernel:
+        return []
+    return ["-kernel", image.kernel, "-initrd", image.initrd, "-append", image.append]
+
+
+def _disk(name: str, file: str, options: str) -> list[str]:
+    return ["-drive", f"if=none,id={name},file={file},{options}", "-device", f"virtio-blk-pci,drive={name}"]
+
+
+def _confinement(isolation: Isolation) -> list[str]:
+    """Return what limits a guest that broke out of its virtual machine.
+
+    `spawn=deny` cannot be had together with `-daemonize`, nor `elevateprivileges=deny` with becoming another
+    user; the filter itself already takes away what setuid programs could give.
+    """
+    sandbox = "on,obsolete=deny,resourcecontrol=deny"
+    if isolation.user:
+        return ["-sandbox", sandbox, "-runas", isolation.user]
+    return ["-sandbox", f"{sandbox},elevateprivileges=deny"]

@@ -1,0 +1,156 @@
+"""The blocking half of the driver: what is done to files and processes of this host, step by step.
+
+Each function may be interrupted anywhere and called again; `Folder` says what was meant. The caller holds the
+machine's lock.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cloud.drivers.base import MachineSpec, Refused
+from cloud.drivers.files import check_name, locked
+from cloud.drivers.qemu import capacity, image, network, process
+from cloud.drivers.qemu.accel import kvm_works
+from cloud.drivers.qemu.command import command_line
+from cloud.drivers.qemu.folder import Folder, Phase, Record, boot_id
+from cloud.drivers.qemu.options import QemuOptions
+from cloud.drivers.qemu.seed import seed
+from cloud.drivers.qemu.tools import ToolFailed, run
+
+
+@dataclass(frozen=True)
+class Host:
+    """This host, as far as machines go.
+
+    Attributes:
+        machines: the folder of all machines' folders.
+        images: the folder of all images.
+        image: `tiny`, `debian`, or the path of a disk image.
+        options: what the operator set.
+    """
+
+    machines: Path
+    images: Path
+    image: str | Path
+    options: QemuOptions
+
+    def folder(self, name: str) -> Folder:
+        """Return a machine's folder, whether it exists or not."""
+        return Folder(self.machines / name)
+
+    def names(self) -> list[str]:
+        """Return the names of all machines, half made ones too."""
+        if not self.machines.is_dir():
+            return []
+        return sorted(path.name for path in self.machines.iterdir() if not path.name.startswith("."))
+
+    def order(self, spec: MachineSpec) -> Record:
+        """Find room and an address for a new machine and write it down.
+
+        Raises:
+            Refused: such a machine cannot be made here.
+            OutOfCapacity: no room, or no address.
+        """
+        check_name(spec.name)
+        if spec.network is not None:
+            raise Refused("Machines on this host cannot share a private network.")
+        boot = image.prepare(self.image, self.images)
+        with locked(self.machines / ".lock"):
+            others = self._records(but=spec.name)
+            taken = {(record.bind, record.port) for record in others}
+            address = network.choose_address(public=spec.public, taken=taken, options=self.options)
+            record = Record(
+                spec=spec,
+                phase=Phase.QUEUED,
+                bind=address.bind,
+                host=address.host,
+                port=address.port,
+                image=boot.folder,
+                memory_mb=self.options.memory_mb(spec.memory_mb),
+            )
+            capacity.check_room(self.room(), others, record)
+            return self.folder(spec.name).write(record)
+
+    def queue(self, record: Record) -> Record:
+        """Write down that a machine is to be booted.
+
+        Raises:
+            OutOfCapacity: there is no room for it now.
+        """
+        with locked(self.machines / ".lock"):
+            capacity.check_room(self.room(), self._records(but=record.spec.name), record)
+            return self.folder(record.spec.name).mark(record, Phase.QUEUED)
+
+    def room(self) -> capacity.Room:
+        """Return what this host sells in all."""
+        self.machines.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return capacity.host_room(self.machines, self.options)
+
+    def room_left(self) -> capacity.Room:
+        """Return what this host can still sell."""
+        return self.room() - capacity.used_room(self._records())
+
+    def start(self, record: Record) -> Record:
+        """Start a machine's QEMU, making its disk and seed first if they are missing.
+
+        Raises:
+            TryAgain: it does not start; the reason is written down too.
+        """
+        folder = self.folder(record.spec.name)
+        if process.find(folder.pidfile, thorough=True) is None:
+            try:
+                self._launch(folder, record)
+            except ToolFailed as error:
+                folder.write(replace(self._with_free_port(record, error), trouble=str(error)))
+                raise
+        return folder.write(replace(record, phase=Phase.STARTED, boot_id=boot_id(), trouble=""))
+
+    def _launch(self, folder: Folder, record: Record) -> None:
+        boot = image.load(record.image)
+        if not folder.disk.exists():
+            image.make_disk(boot, folder.disk, record.spec.disk_gb)
+        if not folder.seed.exists():
+            draft = folder.seed.with_suffix(".draft")
+            draft.write_bytes(seed(record.spec))
+            draft.replace(folder.seed)
+        folder.pidfile.unlink(missing_ok=True)
+        folder.control.unlink(missing_ok=True)
+        isolation = network.isolate(self.options.user)
+        command = command_line(folder, record, boot, isolation, kvm=kvm_works(boot))
+        run("nice", *command, cwd=folder.path)
+
+    def _with_free_port(self, record: Record, error: ToolFailed) -> Record:
+        """Return the record with another port if its own was taken by a stranger and nobody used it yet."""
+        if record.boot_id or "host forwarding rule" not in error.output:
+            return record
+        with locked(self.machines / ".lock"):
+            taken = {(other.bind, other.port) for other in self._records()}
+            address = network.choose_address(public=record.spec.public, taken=taken, options=self.options)
+            return replace(record, bind=address.bind, host=address.host, port=address.port)
+
+    def _records(self, *, but: str = "") -> list[Record]:
+        found = (self.folder(name).read() for name in self.names() if name != but)
+        return [record for record in found if record is not None]
+
+    def check(self) -> str:
+        """Return one line for `doctor`.
+
+        Raises:
+            TryAgain: programs are missing.
+        """
+        image.need_tools(self.image)
+        version = run("qemu-system-x86_64", "--version").splitlines()[0].partition("version ")[2].split()[0]
+        ready = image.is_ready(self.image, self.images)
+        boots = "not yet known whether KVM works"
+        if ready:
+            kvm = kvm_works(image.prepare(self.image, self.images))
+            boots = "KVM" if kvm else "software emulation (KVM does not boot a guest here)"
+        left = self.room_left()
+        cap = self.options.memory_mb_max
+        parts = [
+            f"QEMU {version}, {boots}, image {self.image}{'' if ready else ' (built at the first order)'}",
+            f"room for {left.memory_mb} MiB of memory, {left.vcpus} processors, {left.disk_gb} GiB of disk",
+            f"guests get at most {cap} MiB whatever they are sold as" if cap else "",
+            network.isolate(self.options.user).note,
+        ]
+        return "; ".join(part for part in parts if part)
