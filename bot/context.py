@@ -1,12 +1,12 @@
 """What a handler gets: the services of the house, and who is acting."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from billing.cashier import Cashier
-from cloud.reconcile import Reconciler
-from telegram import Bot, Message
+from telegram import Message
+from telegram.ext import ExtBot
 
 from billing.clock import Clock
 from billing.db import Database
@@ -26,10 +26,16 @@ class Services:
     clock: Clock
     database: Database
     gateway: Gateway
-    cashier: Cashier
     driver: Driver
-    reconciler: Reconciler
-    bot: Bot
+    bot: ExtBot[Any]
+    chat_url: str
+    """The way into the private chat, `https://t.me/the_bot`."""
+    real: bool
+    """False where machines are simulated."""
+    wake_reconciler: Callable[[], None]
+    """Have machines looked after now: called when something was committed for them."""
+    wake_cashier: Callable[[], None]
+    """The same for payments."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def page(url: str) -> View:
     """Return the link to the page that adds a card."""
     return View(
         _(
-            "💳 Add your card on the payment page. Your card's number goes to the payment service only, never to me.\n\n"
+            "💳 Add your card on the payment page. Its number goes to the payment service only, never to me.\n\n"
             "Nothing is charged now. I write here as soon as it is done."
         ),
         ((Button(_("💳 Open the payment page"), url=url),), (Button(_("‹ Cards"), Cards()), problems.home())),

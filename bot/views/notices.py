@@ -111,9 +111,7 @@ def balance_charged(facts: Facts, terms: Terms) -> View:
 def payment_action(facts: Facts, terms: Terms) -> View:
     """The bank wants the customer to confirm (C8)."""
     return View(
-        _(
-            "🔐 Your bank asks you to confirm {amount}. Nothing is lost in between; the link works until {until}."
-        ).format(
+        _("🔐 Your bank asks you to confirm {amount}. Nothing is lost meanwhile; the link works until {until}.").format(
             amount=bold(money(facts["amount"], terms.currency)), until=when(datetime.fromisoformat(facts["until"]))
         ),
         ((Button(_("🔐 Confirm at the bank"), url=facts["url"]),), (Button(_("🧾 Invoices"), Invoices()),)),
@@ -139,7 +137,7 @@ def payment_declined(facts: Facts, terms: Terms) -> View:
 def payment_surplus(facts: Facts, terms: Terms) -> View:
     """Money arrived twice."""
     return View(
-        _("ℹ️ A payment arrived that was no longer needed. {amount} of it is in your balance now.").format(
+        _("💡 A payment arrived that was no longer needed. {amount} of it is in your balance now.").format(
             amount=bold(money(facts["to_balance"], terms.currency))
         ),
         ((problems.home(),),),
