@@ -83,6 +83,6 @@ if ! command -v apt-get >/dev/null; then
 elif ((EUID != 0)); then
   echo "Not on this machine: $why. To get them: sudo apt-get install ${missing[*]}"
 else
-  echo "Installing system packages (${why}): ${missing[*]}"
+  echo "Installing system packages, since without them ${meaning[$purpose]}: ${missing[*]}"
   install "${missing[@]}" || echo "They could not be installed: ${meaning[$purpose]}."
 fi
