@@ -24,6 +24,13 @@ class GatewayRefused(GatewayError):
     """The request is wrong as it stands (a bad key, a malformed or missing object): nothing happened."""
 
 
+class GatewayDenied(GatewayRefused):
+    """The provider does not let us in (a bad or restricted key): nothing happened, and the operator must mend it.
+
+    It says nothing of an earlier call, which may have been let in.
+    """
+
+
 class GatewayBusy(GatewayError):
     """Rate limit: nothing happened, try later."""
 

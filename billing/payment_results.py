@@ -149,12 +149,13 @@ async def _land(session: AsyncSession, payment: Payment) -> None:
 
 async def unknown(session: AsyncSession, payment: Payment, *, now: datetime) -> None:
     """Remember that nobody knows; when to ask again is in `check_at` (rules.md 6.6)."""
-    if payment.status in IN_FLIGHT:
-        if payment.status is PaymentStatus.CREATED:
-            payment.status = PaymentStatus.UNKNOWN
+    if payment.status is PaymentStatus.ACTION:
+        payment.check_at = payments.next_look(payment, now)
+    elif payment.status in IN_FLIGHT:
+        payment.status = PaymentStatus.UNKNOWN
         payment.check_at = now + settlement.ask_again_after(payment.checks)
         payment.checks += 1
-        await session.flush()
+    await session.flush()
 
 
 async def busy(session: AsyncSession, payment: Payment, *, now: datetime) -> None:

@@ -215,6 +215,14 @@ async def shown(session: AsyncSession, payment: Payment) -> dict[str, Any]:
     }
 
 
+def title(facts: dict[str, Any]) -> str:
+    """Return what a charge is for, in the words of the provider's own pages: at most 100 characters."""
+    numbers: list[str] = facts["numbers"]
+    if not numbers:
+        return "Balance"
+    return numbers[0] if len(numbers) == 1 else f"{numbers[0]} and {len(numbers) - 1} more"
+
+
 def next_look(payment: Payment, now: datetime) -> datetime:
     """Return when to look again after a payment that waits for its customer; its time being over at the latest."""
     age = now - payment.created_at

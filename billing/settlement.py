@@ -3,6 +3,7 @@
 Decides from facts alone; `dues`, `payments` and `cashier` carry it out.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,6 +57,16 @@ class Plan:
     funds: tuple[FundPayment, ...]
     charges: tuple[tuple[Part, ...], ...]
     left: tuple[Part, ...]
+
+    @property
+    def by_card(self) -> int:
+        """What is charged in all."""
+        return sum(part.amount for parts in self.charges for part in parts)
+
+    @property
+    def digest(self) -> str:
+        """A short name of exactly this split, for a button to say which one was shown (C1)."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
 def in_order(dues: Iterable[Due]) -> list[Due]:

@@ -23,6 +23,7 @@ from billing.gateway import (
     ChargeStatus,
     Event,
     GatewayBusy,
+    GatewayDenied,
     GatewayError,
     GatewayRefused,
     OutcomeUnknown,
@@ -348,6 +349,11 @@ def _sorted(error: stripe.StripeError) -> GatewayError:
         return OutcomeUnknown("Stripe's answer cannot be read")
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return GatewayBusy(str(answer))
-    if answer.status == HTTPStatus.CONFLICT or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return GatewayDenied(str(answer))
+    # A key that was used with other parameters (a setting changed in between) was used: what it did is not known.
+    if answer.error.get("type") == "idempotency_error" or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return OutcomeUnknown(str(answer))
+    if answer.status == HTTPStatus.CONFLICT:
         return OutcomeUnknown(str(answer))
     return GatewayRefused(str(answer))

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import sql
 from billing.models import Instant, SettlementWish
 
-LEASE = timedelta(minutes=5)
-"""How long a worker that died keeps others away; each step of a try renews it."""
+LEASE = timedelta(seconds=30)
+"""How long a worker that died keeps others away. Short, since two at once do no harm: they meet at the lock."""
 
 
 async def wish(session: AsyncSession, customer_id: int, *, cards: bool, reason: str, now: datetime) -> None:
@@ -94,3 +94,16 @@ async def postpone(session: AsyncSession, row: SettlementWish, *, until: datetim
     """Go on with the same try later, when a result is known; under the customer's lock."""
     row.wanted_at, row.leased_until = until, None
     await session.flush()
+
+
+async def resume(session: AsyncSession, customer_id: int, *, now: datetime) -> None:
+    """Go on with postponed tries now: what they wait for is known."""
+    await session.execute(
+        update(SettlementWish)
+        .where(
+            SettlementWish.customer_id == customer_id,
+            SettlementWish.attempt_at.is_not(None),
+            SettlementWish.wanted_at > now,
+        )
+        .values(wanted_at=now)
+    )
