@@ -53,7 +53,7 @@ class Redactor:
 class TextFormatter(logging.Formatter):
     """One line for a person: instant in UTC, level, logger, message; then the traceback if there is one."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self, redact: Redactor) -> None:
         """Take what hides secrets."""
@@ -68,7 +68,7 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: `time`, `level`, `logger`, `message`, and `error` with the traceback."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self, redact: Redactor) -> None:
         """Take what hides secrets."""
