@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import accounts, leases
-from billing.models import Customer
 from cloud.models import Deployment, Node, PowerWish, SshKey, State
 
 LEASE = timedelta(minutes=1)
@@ -72,12 +71,10 @@ async def claim(
     return await _load(session, rows)
 
 
-async def renew(session: AsyncSession, owner: str, *, now: datetime) -> None:
-    """Hold on to everything that this worker has in hand."""
+async def renew(session: AsyncSession, owner: str, ids: Collection[int], *, now: datetime) -> None:
+    """Hold on to what this worker has in hand."""
     await session.execute(
-        update(Deployment)
-        .where(Deployment.leased_by == owner, Deployment.reconcile_at.is_not(None))
-        .values(leased_until=now + LEASE)
+        update(Deployment).where(Deployment.id.in_(ids), Deployment.leased_by == owner).values(leased_until=now + LEASE)
     )
 
 
@@ -124,11 +121,6 @@ async def hold(session: AsyncSession, work: Work, owner: str, *, now: datetime) 
         return None
     row.leased_by, row.leased_until = "", None
     return row
-
-
-async def customer_of(session: AsyncSession, deployment: Deployment) -> Customer:
-    """Return whose deployment it is."""
-    return await accounts.get(session, deployment.customer_id)
 
 
 def _free(now: datetime) -> ColumnElement[bool]:

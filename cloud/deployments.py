@@ -23,8 +23,6 @@ from cloud.ssh_keys import fingerprint, generate_host_key
 
 PROVISION_WITHIN = timedelta(minutes=15)
 """In progress for longer fails (rules.md 3.8)."""
-LOGIN = "user"
-"""The name that customers log in with, on every machine; it may become root there."""
 _SHOWN = (State.IN_PROGRESS, State.SUCCESS, State.DELETING, State.FAILED)
 
 
@@ -362,6 +360,7 @@ async def _subscription(session: AsyncSession, deployment: Deployment) -> Subscr
 
 
 def _wake(deployment: Deployment, now: datetime) -> None:
-    """Have it looked after at once, whatever it was waiting for."""
+    """Have it looked after at once, whatever it was waiting for, and for as long as a new one."""
     deployment.reconcile_at = now
+    deployment.deadline_at = now + PROVISION_WITHIN
     deployment.attempts = 0

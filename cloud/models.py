@@ -81,7 +81,7 @@ class Deployment(Base):
     """What is going on, or why it failed, in plain words."""
     created_at: Mapped[datetime]
     deadline_at: Mapped[datetime]
-    """In progress for longer than this fails."""
+    """In progress for longer than this fails; one that was switched on is no longer waited for."""
     ready_at: Mapped[datetime | None]
     delete_asked_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -149,8 +149,7 @@ class Finding(Base):
     machine: Mapped[str] = mapped_column(sa.String(63), primary_key=True)
     kind: Mapped[FindingKind]
     found_at: Mapped[datetime]
-    """Reported to the house in the same transaction; acted on some time later, if it is still there."""
-    seen_at: Mapped[datetime]
+    """Reported to the house in the same transaction; acted on some time later, if it is still so."""
 
 
 class SshKey(Base):
