@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from billing.models import CheckoutPurpose
+from billing.models import CheckoutPurpose, EventKind
 
 
 class GatewayError(Exception):
@@ -161,17 +161,6 @@ class ChargeRequest:
     amount: int
     title: str
     return_url: str
-
-
-class EventKind(StrEnum):
-    """What an event of the provider is about, whatever it calls it."""
-
-    PAGE = "page"
-    CHARGE = "charge"
-    CARD = "card"
-    REFUND = "refund"
-    DISPUTE = "dispute"
-    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)

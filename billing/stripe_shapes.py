@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from billing.gateway import AUTHENTICATION_REQUIRED, CardDetails, Charge, ChargeStatus, EventKind, Page, PageStatus
+from billing.gateway import AUTHENTICATION_REQUIRED, CardDetails, Charge, ChargeStatus, Page, PageStatus
+from billing.models import EventKind
 from billing.money import Currency
 from billing.stripe_units import from_stripe
 

@@ -212,6 +212,17 @@ class PaymentAllocation(Base):
     """At most one payment in flight touches an invoice (rules.md 6.5): the unique index says so."""
 
 
+class EventKind(StrEnum):
+    """What an event of the provider is about, whatever it calls it."""
+
+    PAGE = "page"
+    CHARGE = "charge"
+    CARD = "card"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    OTHER = "other"
+
+
 class ProviderEvent(Base):
     """An event as the provider sent it, stored before it is answered, handled once."""
 
@@ -230,6 +241,9 @@ class ProviderEvent(Base):
     source: Mapped[str] = mapped_column(sa.String(16))
     event_id: Mapped[str] = mapped_column(sa.String(128))
     type: Mapped[str] = mapped_column(sa.String(64))
+    """The provider's own name for it."""
+    kind: Mapped[EventKind]
+    object_id: Mapped[str] = mapped_column(sa.String(128))
     payload: Mapped[dict[str, Any]]
     received_at: Mapped[datetime]
     retry_at: Mapped[datetime]
