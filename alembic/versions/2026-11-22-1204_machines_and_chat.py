@@ -46,7 +46,6 @@ def upgrade() -> None:
         sa.Column("machine", sa.String(length=63), nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
         sa.Column("found_at", sa.BigInteger(), nullable=False),
-        sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("machine", name=op.f("pk_findings")),
     )
     op.create_table(
