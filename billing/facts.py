@@ -4,16 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import metering
+from billing import cards, metering
 from billing.clock import Month
 from billing.eligibility import OVERDUE_AFTER, Facts, Verdict, may_deploy
 from billing.models import (
     Account,
     AccountKind,
-    Card,
     Customer,
     Interval,
     Invoice,
@@ -77,9 +76,8 @@ async def gather(
     voucher, balance, due = await _money(session, customer.id)
     overdue, overdue_since, disputed = await _overdue(session, customer.id, now)
     used = await _used(session, customer.id, now, terms)
-    this_month = Month.of(now)
     return Facts(
-        valid_card=await _has_valid_card(session, customer.id, this_month),
+        valid_card=await cards.has_valid(session, customer.id, now=now),
         credit_limit=terms.credit_limit if customer.credit_limit is None else customer.credit_limit,
         voucher=voucher,
         balance=balance,
@@ -112,17 +110,6 @@ async def _money(session: AsyncSession, customer_id: int) -> tuple[int, int, int
     voucher, balance, owed = (held[kind] for kind in (AccountKind.VOUCHER, AccountKind.BALANCE, AccountKind.RECEIVABLE))
     on_its_way = min(voucher[1] + balance[1], owed[1])
     return voucher[0] - voucher[1], balance[0] - balance[1], owed[0] - on_its_way
-
-
-async def _has_valid_card(session: AsyncSession, customer_id: int, month: Month) -> bool:
-    """Return whether a card is there that is not expired and whose last charge was not declined (rules.md 3.6)."""
-    good = (
-        (Card.customer_id == customer_id)
-        & Card.removed_at.is_(None)
-        & Card.declined_at.is_(None)
-        & (Card.expiry_year * 100 + Card.expiry_month >= month.number)
-    )
-    return bool(await session.scalar(select(exists().where(good))))
 
 
 async def _overdue(session: AsyncSession, customer_id: int, now: datetime) -> tuple[int, datetime | None, int]:
