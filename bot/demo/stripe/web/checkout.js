@@ -58,6 +58,8 @@ form.elements.number.addEventListener("input", (event) => {
 });
 
 form.elements.number.addEventListener("blur", (event) => {
+  // A message that appears under the pointer would move the button away from the click that is under way.
+  if (event.relatedTarget === go) return;
   const number = digits(event.target.value);
   if (number.length >= 12 && !isLuhn(number)) mark("number", "Your card number is invalid.");
 });
