@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from bot.demo.telegram.bell import Bell
 from bot.demo.telegram.wire import Json
 
 _REMEMBERED = 1000
@@ -17,37 +18,20 @@ class Events:
         self.revision = 0
         self.closed = False
         self._last: deque[Json] = deque(maxlen=_REMEMBERED)
-        self._waiting: set[asyncio.Event] = set()
+        self._bell = Bell()
 
     def publish(self, kind: str, **fields: object) -> int:
         """Tell an event; returns its revision, larger than all before."""
         self.revision += 1
         self._last.append({"revision": self.revision, "type": kind, **fields})
-        self.wake()
+        self._bell.ring()
         return self.revision
-
-    def wake(self) -> None:
-        """Let everybody who waits look again."""
-        for waiting in self._waiting:
-            waiting.set()
 
     def since(self, revision: int) -> list[Json] | None:
         """Events after a revision, oldest first; nothing if some of them are forgotten."""
         if revision > self.revision or (self._last and revision < self._last[0]["revision"] - 1):
             return None
         return [event for event in self._last if event["revision"] > revision]
-
-    async def wait(self, timeout_s: float) -> bool:
-        """Whether something happened within the time."""
-        waiting = asyncio.Event()
-        self._waiting.add(waiting)
-        try:
-            await asyncio.wait_for(waiting.wait(), timeout_s)
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting.discard(waiting)
-        return True
 
     async def until(self, found: Callable[[], object], timeout_s: float) -> bool:
         """Whether `found()` became true within the time; asked after each change."""
@@ -56,7 +40,7 @@ class Events:
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0 or self.closed:
                 return False
-            await self.wait(left)
+            await self._bell.wait(left)
         return True
 
     async def stream(self, revision: int) -> AsyncIterator[Json]:
@@ -71,10 +55,10 @@ class Events:
             for event in events:
                 revision = event["revision"]
                 yield event
-            if not events and not await self.wait(_POLL_S):
+            if not events and not await self._bell.wait(_POLL_S):
                 yield {"revision": revision, "type": "quiet"}
 
     def close(self) -> None:
         """End every stream and every wait."""
         self.closed = True
-        self.wake()
+        self._bell.ring()

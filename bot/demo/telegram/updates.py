@@ -1,10 +1,10 @@
 """The queue of updates between the people and the bot, whichever way the bot takes them."""
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from bot.demo.telegram.bell import Bell
 from bot.demo.telegram.keep import Keep
 from bot.demo.telegram.wire import Json, conflict
 
@@ -49,7 +49,7 @@ class Updates:
         self.pending: list[Pending] = []
         self.duplicates = 0
         """How many of the next updates are delivered twice."""
-        self.changed = asyncio.Event()
+        self.changed = Bell()
         self.closed = False
         self._last: int = keep.one("setting", "last_update") or FIRST_UPDATE - 1
         self._poller: asyncio.Future[str] | None = None
@@ -75,7 +75,7 @@ class Updates:
             item.again = 1
         self.pending.append(item)
         self._keep.put("update", self._last, {"update": item.update, "key": key})
-        self.changed.set()
+        self.changed.ring()
 
     def taken(self, item: Pending) -> None:
         """The bot has it: forget it, or deliver it once more where a fault says so."""
@@ -85,7 +85,7 @@ class Updates:
         else:
             self.pending.remove(item)
             self._keep.drop("update", item.update["update_id"])
-        self.changed.set()
+        self.changed.ring()
 
     def drop_all(self) -> None:
         """Forget every pending update."""
@@ -108,7 +108,7 @@ class Updates:
             fields = {name: value for name, value in vars(hook).items() if name != "last_error"}
             self._keep.put("setting", "webhook", fields)
             self._end_poll(_BY_WEBHOOK)
-        self.changed.set()
+        self.changed.ring()
 
     async def poll(self, offset: int, limit: int, timeout_s: float) -> list[Json]:
         """Confirm everything before `offset` and return what is pending, waiting for the first.
@@ -132,7 +132,7 @@ class Updates:
     def close(self) -> None:
         """End a poll under way as if its time were over."""
         self.closed = True
-        self.changed.set()
+        self.changed.ring()
 
     def _check_no_hook(self) -> None:
         if self.hook:
@@ -143,7 +143,7 @@ class Updates:
     def _end_poll(self, words: str) -> None:
         if self._poller and not self._poller.done():
             self._poller.set_result(words)
-            self.changed.set()
+            self.changed.ring()
 
     def _confirm(self, offset: int) -> None:
         if offset < 0:
@@ -159,6 +159,4 @@ class Updates:
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 return
-            self.changed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), left)
+            await self.changed.wait(left)
