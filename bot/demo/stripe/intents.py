@@ -6,7 +6,7 @@ import stripe
 
 from bot.demo.stripe import charges, currencies, customers, disputes, methods
 from bot.demo.stripe.cards import ASK_OWNER, Decline
-from bot.demo.stripe.core import Core, check_url, clear_empty, new_id, public
+from bot.demo.stripe.core import Core, check_url, clear_empty, new_id, only_one, public
 from bot.demo.stripe.errors import ApiError, Json, invalid, only
 from bot.demo.stripe.params import merge_metadata
 from bot.demo.stripe.shapes import shape
@@ -15,6 +15,7 @@ _TEXTS = ("description", "receipt_email", "statement_descriptor", "statement_des
 _CREATE = frozenset(
     {
         *_TEXTS,
+        "allowed_payment_method_types",
         "amount",
         "automatic_payment_methods",
         "confirm",
@@ -59,6 +60,7 @@ class Attempt:
 def create(core: Core, p: Json) -> Json:
     """A new PaymentIntent; charged at once with `confirm`."""
     only(p, _CREATE)
+    only_one(p, "allowed_payment_method_types", "automatic_payment_methods")
     currency = currencies.known(p["currency"])
     currencies.check_amount(p["amount"], currency)
     if "off_session" in p and not p.get("confirm"):
@@ -85,6 +87,7 @@ def make(core: Core, p: Json) -> Json:
         stripe.PaymentIntent,
         id=intent_id,
         object="payment_intent",
+        allowed_payment_method_types=p.get("allowed_payment_method_types"),
         amount=p["amount"],
         amount_capturable=0,
         amount_details={"tip": {}},
