@@ -28,6 +28,8 @@ def upgrade() -> None:
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("event_id", sa.String(length=128), nullable=False),
         sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("object_id", sa.String(length=128), nullable=False),
         sa.Column("payload", JSON, nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("retry_at", sa.BigInteger(), nullable=False),
