@@ -1,13 +1,15 @@
 """What a handler gets: the services of the house, and who is acting."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from telegram import Message
 from telegram.ext import ExtBot
 
+from billing.cashier import Cashier
+from billing.checkouts import Checkouts
 from billing.clock import Clock
 from billing.db import Database
 from billing.gateway import Gateway
@@ -27,15 +29,20 @@ class Services:
     database: Database
     gateway: Gateway
     driver: Driver
+    cashier: Cashier
+    checkouts: Checkouts
     bot: ExtBot[Any]
     chat_url: str
     """The way into the private chat, `https://t.me/the_bot`."""
     real: bool
     """False where machines are simulated."""
-    wake_reconciler: Callable[[], None]
-    """Have machines looked after now: called when something was committed for them."""
-    wake_cashier: Callable[[], None]
-    """The same for payments."""
+    wakers: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """How workers of this process are told that there is work, by name."""
+
+    def wake(self, worker: str) -> None:
+        """Have a worker look now; in a process without it another one's will."""
+        if worker in self.wakers:
+            self.wakers[worker]()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from billing import outbox
 from billing.clock import Clock
 from billing.db import Database
 from billing.models import Administrator, Channel, Customer, Notice, NoticeStatus
+from bot import mail
+from bot.letters import letter
 from bot.mail import Mailer
 from bot.pace import BACKGROUND, seconds
 from bot.view import View, send
@@ -31,7 +33,7 @@ _WAITS = (5, 15, 60, 300, 900, 3600)
 _GIVE_UP = timedelta(days=3)
 _REASON = 200
 
-Render = Callable[[Notice, Customer | None], Awaitable[View | None]]
+Write = Callable[[Notice, Customer | None], Awaitable[View | None]]
 """Makes the words of a notice; `None` when the fact no longer holds and nothing needs to be said."""
 
 
@@ -55,7 +57,7 @@ class Deliverer:
         clock: Clock,
         bot: ExtBot[Any],
         mailer: Mailer | None,
-        render: Render,
+        write: Write,
         administrators: Iterable[int],
     ) -> None:
         """Take where notices lie, how they go out, and who the first administrators are."""
@@ -63,7 +65,7 @@ class Deliverer:
         self._clock = clock
         self._bot = bot
         self._mailer = mailer
-        self._render = render
+        self._write = write
         self._administrators = frozenset(administrators)
 
     async def step(self) -> bool:
@@ -131,7 +133,7 @@ class Deliverer:
         async with self._database.read() as session:
             customer = await session.get(Customer, notice.customer_id) if notice.customer_id else None
         try:
-            view = await self._render(notice, customer)
+            view = await self._write(notice, customer)
         except Exception as error:
             log.exception("notice %s (%s) cannot be worded", notice.id, notice.kind)
             return Fate(NoticeStatus.PARKED, f"{type(error).__name__}: {error}"[:_REASON])
@@ -159,7 +161,14 @@ class Deliverer:
     async def _mail(self, notice: Notice, customer: Customer | None, view: View) -> Fate:
         if self._mailer is None or customer is None or not customer.email:
             return Fate(NoticeStatus.REFUSED, "no mail server or no address")
-        return await self._mailer.deliver(notice, customer.email, view)
+        outcome = await self._mailer.send(letter(notice, customer.email, view))
+        match outcome.fate:
+            case mail.Fate.ACCEPTED:
+                return Fate(NoticeStatus.SENT)
+            case mail.Fate.LATER:
+                return Fate(NoticeStatus.WAITING, outcome.reason, _WAITS[min(notice.attempts, len(_WAITS) - 1)])
+            case mail.Fate.NEVER:
+                return Fate(NoticeStatus.REFUSED, outcome.reason)
 
     async def _record(self, notice: Notice, fate: Fate) -> None:
         now = self._clock.now()

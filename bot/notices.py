@@ -46,6 +46,7 @@ class Writer:
 
     async def _with_document(self, view: View, notice: Notice, customer: Customer) -> View:
         async with self._database.read() as session:
-            shown = await invoices.load(session, customer, notice.data["invoice_id"])
+            invoice = await invoices.get(session, customer, notice.data["invoice_id"])
+            shown = await invoices.document(session, invoice)
         content = await asyncio.to_thread(invoice_pdf, shown, self._terms.currency)
         return View(view.text, view.rows, Attachment(f"{shown.invoice.number}.pdf", content))

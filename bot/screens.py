@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from cloud.cloud_init import USER
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +13,7 @@ from bot.context import Context
 from bot.view import View
 from bot.views import machines as views
 from cloud import deployments
+from cloud.cloud_init import USER
 from cloud.models import Deployment
 
 

@@ -6,6 +6,7 @@ Errors are `ValueError`s whose text completes "NAME: expected …". The value is
 import re
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -68,7 +69,7 @@ def webhook_secret(text: str) -> str:
 
 def stripe_key(text: str) -> str:
     """Return a Stripe key of the secret or restricted kind."""
-    return _matching(r"[sr]k_(?:test|live)_\w+", text, A_STRIPE_KEY)
+    return _matching(r"[sr]k_\w+", text, A_STRIPE_KEY)
 
 
 def stripe_webhook_secret(text: str) -> str:
@@ -124,6 +125,14 @@ def public_url(text: str) -> str:
     if (parts.scheme != "https" and parts.hostname not in _LOOPBACK) or parts.query or parts.fragment:
         raise ValueError(expected)
     return parts.geturl().rstrip("/")
+
+
+def ip_addresses(text: str) -> tuple[str, ...]:
+    """Return the addresses in a comma-separated list."""
+    try:
+        return tuple(str(ip_address(word.strip())) for word in text.split(",") if word.strip())
+    except ValueError:
+        raise ValueError("IP addresses of this machine, separated by commas") from None
 
 
 def database_url(text: str) -> str:

@@ -110,6 +110,8 @@ class Settings(DatabaseSettings):
 
     bot_token: Annotated[SecretStr, _secret(types.bot_token)] = Field(description=types.A_BOT_TOKEN)
     telegram_api_url: Annotated[str, _read(types.api_url)] = "https://api.telegram.org"
+    telegram_link_url: Annotated[str, _read(types.api_url)] = "https://t.me"
+    """Where links into chats begin; another one is for a Telegram of one's own."""
     admin_ids: Annotated[frozenset[int], NoDecode, _read(types.telegram_ids)] = frozenset()
     support_chat_id: int | None = None
 
@@ -136,6 +138,17 @@ class Settings(DatabaseSettings):
     seller_tax_id: str = ""
 
     compute: Compute = Compute.QEMU
+    image: str = "debian"
+    """What machines of `qemu` are made from: `debian`, `tiny`, or the path of a cloud image."""
+    image_dir: Path | None = None
+    """Where images are kept, if not under `data_dir`."""
+    public_ips: Annotated[tuple[str, ...], NoDecode, _read(types.ip_addresses)] = ()
+    machine_host: str = "127.0.0.1"
+    """The name or address of this machine that customers are told."""
+    machine_bind: str = "127.0.0.1"
+    """The address that forwarded ports listen on."""
+    machine_memory_mb: Annotated[int, Field(ge=64)] | None = None
+    """A machine gets at most so much memory whatever it is sold as: for demos on small machines."""
     admin_ssh_key: Annotated[str, _read(types.ssh_key)] = ""
     provision_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 15
 

@@ -18,14 +18,20 @@ class Worker:
         self._step = step
         self._every = every
         self._called = asyncio.Event()
+        self._stopping = False
 
     def wake(self) -> None:
         """Look now."""
         self._called.set()
 
+    def stop(self) -> None:
+        """End `run` after the step in hand."""
+        self._stopping = True
+        self._called.set()
+
     async def run(self) -> None:
-        """Work for ever; an error is logged and the next look comes after a pause."""
-        while True:
+        """Work until `stop`; an error is logged and the next look comes after a pause."""
+        while not self._stopping:
             self._called.clear()
             try:
                 more = await self._step()
@@ -33,13 +39,8 @@ class Worker:
                 log.exception("worker %s", self.name)
                 await asyncio.sleep(_PAUSE_AFTER_ERROR)
                 continue
-            if not more:
+            if not more and not self._stopping:
                 try:
                     await asyncio.wait_for(self._called.wait(), self._every)
                 except TimeoutError:
                     continue
-
-    async def drain(self) -> None:
-        """Work until nothing is left to do now."""
-        while await self._step():
-            pass

@@ -149,7 +149,7 @@ async def _confirm(ctx: Context, press: Confirm) -> View:
         )
         if isinstance(outcome, Confirmed) and ctx.message is not None:
             await deployments.show_in(session, ctx.customer, outcome.deployment.id, ctx.message.message_id)
-    ctx.services.wake_reconciler()
+    ctx.services.wake("machines")
     match outcome:
         case Confirmed(deployment=deployment):
             return await screens.deployment(ctx, deployment.id)

@@ -1,6 +1,9 @@
 """The start screen, help, prices, and leaving a question."""
 
+from collections.abc import Sequence
+
 from billing import cards, catalog, invoices
+from billing.models import Kind
 from bot import awaiting
 from bot.context import Context
 from bot.guards import everyone
@@ -9,6 +12,7 @@ from bot.router import Route, command, press
 from bot.view import View
 from bot.views import home as views
 from cloud import deployments
+from cloud.models import ACTIVE, Deployment
 
 
 def handlers() -> tuple[Route, ...]:
@@ -36,18 +40,22 @@ async def _home(ctx: Context, _: Home) -> View:
 
 async def _screen(ctx: Context) -> View:
     async with ctx.database.read() as session:
-        machines, clusters = await deployments.count_active(session, ctx.customer)
+        mine = await deployments.listed(session, ctx.customer)
         month = await invoices.this_month(session, ctx.customer, now=ctx.now, terms=ctx.terms)
         data = views.HomeData(
             name=ctx.customer.name,
-            machines=machines,
-            clusters=clusters,
+            machines=_active(mine, Kind.VM),
+            clusters=_active(mine, Kind.K8S),
             this_month=month.total,
             due=await invoices.total_due(session, ctx.customer),
-            has_card=bool(await cards.chargeable(session, ctx.customer, now=ctx.now)),
+            has_card=await cards.has_valid(session, ctx.customer.id, now=ctx.now),
             is_admin=ctx.is_admin,
         )
     return views.home(data, ctx.terms.currency)
+
+
+def _active(mine: Sequence[Deployment], kind: Kind) -> int:
+    return sum(row.kind is kind and row.state in ACTIVE for row in mine)
 
 
 async def _help(ctx: Context, _: str) -> View:

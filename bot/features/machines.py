@@ -86,7 +86,7 @@ async def _delete(ctx: Context, press: DeleteNow) -> View:
         row = await deployments.delete(session, ctx.customer, press.deployment_id, now=ctx.now)
         if ctx.message is not None:
             await deployments.show_in(session, ctx.customer, row.id, ctx.message.message_id)
-    ctx.services.wake_reconciler()
+    ctx.services.wake("machines")
     return await screens.deployment(ctx, press.deployment_id)
 
 
@@ -99,21 +99,21 @@ async def _ask_delete_all(ctx: Context, _: str) -> View:
 async def _delete_all(ctx: Context, _: DeleteAllNow) -> View:
     async with ctx.database.transaction() as session:
         gone = await deployments.delete_all(session, ctx.customer, now=ctx.now)
-    ctx.services.wake_reconciler()
+    ctx.services.wake("machines")
     return views.deleted_all(len(gone)) if gone else views.nothing_to_delete()
 
 
 async def _power(ctx: Context, press: SetPower) -> View:
     async with ctx.database.transaction() as session:
         await deployments.set_power(session, ctx.customer, press.deployment_id, press.wish, now=ctx.now)
-    ctx.services.wake_reconciler()
+    ctx.services.wake("machines")
     return (await screens.deployment(ctx, press.deployment_id)).with_toast(views.power_asked(press.wish))
 
 
 async def _reboot(ctx: Context, press: Reboot) -> View:
     async with ctx.database.transaction() as session:
         await deployments.reboot(session, ctx.customer, press.deployment_id, now=ctx.now)
-    ctx.services.wake_reconciler()
+    ctx.services.wake("machines")
     return (await screens.deployment(ctx, press.deployment_id)).with_toast(views.reboot_asked())
 
 

@@ -35,7 +35,7 @@ def test_next_previous_number_and_text_are_inverse(month: Month) -> None:
 
 @pytest.mark.parametrize("text", ["2026", "2026-13", "2026-00", "26-01x", "", "2026/01"])
 def test_what_is_no_month_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="time data|unconverted"):
+    with pytest.raises(ValueError, match=r"time data|unconverted"):
         Month.parse(text)
 
 

@@ -1,0 +1,330 @@
+"""The composition root: the only place that builds everything and ties it together."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from starlette.applications import Starlette
+from telegram import Update
+from telegram.error import InvalidToken, TelegramError
+from telegram.ext import Application, ApplicationBuilder, TypeHandler
+
+from billing import catalog
+from billing.cashier import Cashier
+from billing.checkouts import Checkouts
+from billing.clock import SystemClock
+from billing.db import Database
+from billing.inbox import Inbox
+from billing.models import EventKind
+from billing.stripe_gateway import StripeGateway
+from bot import chores, compute, doctor, menu, migrate, switches
+from bot.context import Services
+from bot.deliver import Deliverer
+from bot.dispatch import Dispatcher
+from bot.features import cards, deploy, home, invoices, machines, settings
+from bot.features.admin import prices
+from bot.jobs import Clockwork
+from bot.mail import Mailer, Server
+from bot.notices import Writer
+from bot.pace import Pace
+from bot.progress import Progress
+from bot.router import Routes
+from bot.server import WebServer
+from bot.settings import CannotStart, Settings
+from bot.updates import ALLOWED, InOrderPerUser, UpdateStore, poll
+from bot.web.health import Health
+from bot.web.pages import CheckoutPages
+from bot.web.routes import application
+from bot.web.stripe import StripeHook
+from bot.web.telegram import TelegramHook
+from bot.workers import Worker
+from cloud.reconcile import Reconciler
+from cloud.specs import SpecMaker
+
+log = logging.getLogger(__name__)
+
+FEATURES = (home, deploy, machines, cards, invoices, settings, prices)
+"""Everything that the chat can do."""
+
+_STOP_SECONDS = 8.0
+"""How long workers may take to finish what is in hand when we stop."""
+_CONNECTIONS = 64
+"""Requests to Telegram at the same time."""
+_MACHINES_EVERY = 1.0
+_MONEY_EVERY = 2.0
+_MESSAGES_EVERY = 1.0
+"""Seconds between looks when nobody calls a worker."""
+
+Ptb = Application[Any, Any, Any, Any, Any, Any]
+
+
+class TelegramUnreachable(CannotStart):
+    """The Bot API did not answer, or refused the token."""
+
+
+class App:
+    """Everything that is built from one set of settings; an async context that opens and closes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Build it; nothing is opened or called yet."""
+        self.settings = settings
+        self.terms = settings.terms()
+        self.clock = SystemClock(settings.clock_file)
+        self.database = Database(settings.database)
+        self.driver = compute.make_driver(settings)
+        self.gateway = _gateway(settings)
+        self.mailer = _mailer(settings)
+        self.store = UpdateStore(self.database, self.clock)
+        self.telegram = _telegram(settings, self.store)
+        self.reconciler = Reconciler(
+            self.database,
+            self.driver,
+            self.clock,
+            specs=SpecMaker((settings.admin_ssh_key,) if settings.admin_ssh_key else ()),
+        )
+
+    async def __aenter__(self) -> Self:
+        """Bring the database up to date.
+
+        Raises:
+            CannotStart: something that the operator must change first; one line.
+        """
+        await migrate.ensure_current(self.database)
+        async with self.database.transaction() as session:
+            await catalog.ensure_defaults(session, self.terms.currency)
+            username = await switches.bot_username(session)
+        self._build(username)
+        return self
+
+    def _build(self, username: str) -> None:
+        """Build what needs the way into the chat."""
+        self.chat_url = f"{self.settings.telegram_link_url}/{username}"
+        public = self.settings.public_url
+        webhook = bool(public and self.settings.stripe_webhook_secret)
+        self.checkouts = Checkouts(
+            self.database, self.gateway, self.clock, public_url=public, done_url=self.chat_url, webhook=webhook
+        )
+        self.cashier = Cashier(
+            self.database,
+            self.gateway,
+            self.clock,
+            minimum=self.terms.card_minimum,
+            return_url=f"{public}/checkout/done" if public else self.chat_url,
+        )
+        self.inbox = Inbox(
+            self.database,
+            self.clock,
+            {
+                EventKind.PAGE: self.checkouts.notice,
+                EventKind.CHARGE: self.cashier.notice,
+                EventKind.CARD: self.cashier.notice_card,
+            },
+        )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close everything; machines go on."""
+        await self.reconciler.close()
+        await self.gateway.close()
+        await self.driver.close()
+        await self.database.close()
+
+    # --- commands
+
+    async def job(self, name: str) -> int:
+        """Run one job once, to its end; return the exit code."""
+        return await chores.jobs(self)[name]()
+
+    async def doctor(self) -> int:
+        """Examine what has to work; return 1 if anything fails."""
+        return await doctor.examine(await self.services(), self.mailer)
+
+    async def run(self) -> int:
+        """Run bot, web endpoints, workers and clockwork until SIGTERM or SIGINT; return the exit code."""
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        async with self._in_the_chat():
+            services = await self.services()
+            self.reconciler.on_change = Progress(services)
+            workers = self._workers(services)
+            services.wakers.update({worker.name: worker.wake for worker in workers})
+            await self._listen(services, workers, stopping)
+        return 0
+
+    async def services(self) -> Services:
+        """Return what handlers get."""
+        return Services(
+            settings=self.settings,
+            terms=self.terms,
+            clock=self.clock,
+            database=self.database,
+            gateway=self.gateway,
+            driver=self.driver,
+            cashier=self.cashier,
+            checkouts=self.checkouts,
+            bot=self.telegram.bot,
+            chat_url=self.chat_url,
+            real=(await self.driver.capabilities()).real,
+        )
+
+    def deliverer(self, *, real: bool) -> Deliverer:
+        """Return who drains the outbox."""
+        return Deliverer(
+            database=self.database,
+            clock=self.clock,
+            bot=self.telegram.bot,
+            mailer=self.mailer,
+            write=Writer(database=self.database, clock=self.clock, terms=self.terms, real=real),
+            administrators=self.settings.admin_ids,
+        )
+
+    # --- running
+
+    @asynccontextmanager
+    async def _in_the_chat(self) -> AsyncIterator[None]:
+        """Open the bot; on the way out finish the updates that are in hand."""
+        try:
+            await self.telegram.initialize()
+        except (InvalidToken, TelegramError) as error:
+            raise TelegramUnreachable(_why(error)) from None
+        username = self.telegram.bot.username
+        async with self.database.transaction() as session:
+            await switches.remember_username(session, username, self.clock.now())
+        self._build(username)
+        try:
+            yield
+        finally:
+            await self.telegram.shutdown()
+
+    async def _listen(self, services: Services, workers: list[Worker], stopping: asyncio.Event) -> None:
+        """Take updates and do what is due until told to stop; then finish what is in hand."""
+        dispatcher = Dispatcher(services, Routes.of(route for feature in FEATURES for route in feature.handlers()))
+        self.telegram.add_handler(TypeHandler(Update, dispatcher.handle))
+        server = WebServer(self._web(services), self.settings.listen)
+        await self.telegram.start()
+        await self.store.resume(self.telegram.bot)
+        clockwork = Clockwork(self.database, self.clock, chores.scheduled(self))
+        running = [asyncio.create_task(worker.run(), name=worker.name) for worker in workers]
+        running.append(asyncio.create_task(clockwork.run_for_ever(), name="clockwork"))
+        serving = asyncio.create_task(server.run_until_stopped(), name="web")
+        updates = asyncio.create_task(self._updates(), name="updates")
+        greeting = asyncio.create_task(menu.publish(self.telegram.bot, self.settings.admin_ids), name="menu")
+        log.info("running as @%s, listening on %s:%s", self.telegram.bot.username, *self.settings.listen)
+        await _first_of(stopping, serving)
+        log.info("stopping")
+        updates.cancel()
+        greeting.cancel()
+        server.stop()
+        await self.telegram.stop()
+        for worker in workers:
+            worker.stop()
+        await _finish(running)
+        await asyncio.gather(serving, updates, greeting, return_exceptions=True)
+
+    async def _updates(self) -> None:
+        """Have Telegram send updates to our web endpoint, or fetch them, for ever."""
+        bot = self.telegram.bot
+        if not self.settings.public_url:
+            await bot.delete_webhook()
+            await poll(bot, self.store)
+            return
+        await bot.set_webhook(
+            f"{self.settings.public_url}/telegram", secret_token=self.settings.webhook_secret, allowed_updates=ALLOWED
+        )
+
+    def _web(self, services: Services) -> Starlette:
+        async def look(session_id: str) -> None:
+            await self.checkouts.notice(session_id)
+            services.wake("money")
+
+        return application(
+            telegram=TelegramHook(self.settings.webhook_secret, self.store, self.telegram.bot)
+            if self.settings.public_url
+            else None,
+            stripe=StripeHook(
+                gateway=self.gateway, database=self.database, clock=self.clock, wake=lambda: services.wake("money")
+            )
+            if self.settings.stripe_webhook_secret
+            else None,
+            pages=CheckoutPages(self.chat_url, look),
+            health=Health(self.database, self.telegram.bot),
+        )
+
+    def _workers(self, services: Services) -> list[Worker]:
+        async def money() -> bool:
+            await chores.look_after_money(self)
+            services.wake("messages")
+            return False
+
+        async def machines_() -> bool:
+            more = await self.reconciler.tick()
+            services.wake("messages")
+            return more
+
+        return [
+            Worker("machines", machines_, every=_MACHINES_EVERY),
+            Worker("money", money, every=_MONEY_EVERY),
+            Worker("messages", self.deliverer(real=services.real).step, every=_MESSAGES_EVERY),
+        ]
+
+
+async def _first_of(stopping: asyncio.Event, serving: asyncio.Task[None]) -> None:
+    """Wait until told to stop, or until the web server has ended by itself."""
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait((told, serving), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+
+
+async def _finish(running: list[asyncio.Task[None]]) -> None:
+    """Let workers end their step; what takes longer is given up, and found again at the next start."""
+    _, late = await asyncio.wait(running, timeout=_STOP_SECONDS)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+def _telegram(settings: Settings, store: UpdateStore) -> Ptb:
+    """Return the bot and its queue; the library fetches nothing by itself (see `updates.py`)."""
+    url = settings.telegram_api_url
+    return (
+        ApplicationBuilder()
+        .token(settings.bot_token.get_secret_value())
+        .base_url(f"{url}/bot")
+        .base_file_url(f"{url}/file/bot")
+        .rate_limiter(Pace())
+        .connection_pool_size(_CONNECTIONS)
+        .pool_timeout(30)
+        .update_queue(store.queue)
+        .concurrent_updates(InOrderPerUser(store))
+        .updater(None)
+        .job_queue(None)
+        .build()
+    )
+
+
+def _gateway(settings: Settings) -> StripeGateway:
+    secret = settings.stripe_webhook_secret
+    return StripeGateway(
+        api_key=settings.stripe_api_key.get_secret_value(),
+        currency=settings.terms().currency,
+        webhook_secret=secret.get_secret_value() if secret else "",
+        api_url=settings.stripe_api_url,
+    )
+
+
+def _mailer(settings: Settings) -> Mailer | None:
+    if settings.smtp_url is None:
+        return None
+    return Mailer(Server.parse(settings.smtp_url.get_secret_value()), settings.mail_from)
+
+
+def _why(error: TelegramError) -> str:
+    if isinstance(error, InvalidToken):
+        return "BOT_TOKEN is refused by Telegram; get it again from @BotFather with /token"
+    return f"TELEGRAM_API_URL does not answer: {error.message}"

@@ -1,0 +1,63 @@
+"""An invoice as a document: facts in, PDF out. Takes some 20 ms of one processor: call it in a thread."""
+
+from billing.catalog import Item
+from billing.clock import Month
+from billing.invoices import Document
+from billing.models import InvoiceKind, InvoiceLine
+from billing.money import Currency
+from bot import invoice_pdf as pdf
+from bot.format import money, month
+from bot.i18n import _
+from bot.views import invoices as views
+from bot.views import words
+
+_KINDS: dict[InvoiceKind, pdf.Kind] = {InvoiceKind.INVOICE: "invoice", InvoiceKind.DEBIT_NOTE: "debit note"}
+
+
+def invoice_pdf(document: Document, currency: Currency) -> bytes:
+    """Return the PDF of an invoice or a debit note, in the current language."""
+    invoice = document.invoice
+    return pdf.render_invoice(
+        pdf.InvoiceDocument(
+            kind=_KINDS[invoice.kind],
+            number=invoice.number,
+            issued=invoice.issued_at.date(),
+            period=month(invoice.month) if invoice.month else "",
+            currency=currency.code.upper(),
+            seller=_party(invoice.seller),
+            customer=_party(invoice.buyer),
+            lines=tuple(_line(line, invoice.month, currency) for line in document.lines),
+            net=money(invoice.net, currency),
+            tax=money(invoice.tax, currency),
+            tax_percent=f"{invoice.tax_basis_points / 100:g}" if invoice.tax_basis_points else "",
+            total=money(invoice.total, currency),
+            payments=tuple(
+                pdf.Settled(source=views.source(paid), amount=money(paid.amount, currency), on=paid.at.date())
+                for paid in document.payments
+            ),
+            credits=tuple(
+                pdf.Settled(source=note.number, amount=money(note.total, currency), on=note.issued_at.date())
+                for note in document.credits
+            ),
+            due=money(invoice.due, currency),
+            settled=invoice.due == 0,
+        )
+    )
+
+
+def _party(fields: dict[str, str]) -> pdf.Party:
+    return pdf.Party(name=fields["name"], address=fields["address"], tax_id=fields["tax_id"])
+
+
+def _line(line: InvoiceLine, invoiced: Month | None, currency: Currency) -> pdf.Line:
+    if line.month is None:
+        return pdf.Line(name=line.name, item="", amount=money(line.amount, currency))
+    return pdf.Line(
+        name=line.name,
+        item=words.item(Item.parse(line.item), line.workers),
+        note=_("used in {month}").format(month=month(line.month)) if line.month != invoiced else "",
+        hours=line.hours,
+        monthly_price=money(line.monthly, currency),
+        capped=line.capped,
+        amount=money(line.amount, currency),
+    )
