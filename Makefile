@@ -21,17 +21,19 @@ help: ## this list
 .PHONY: install
 install: $(STAMP) ## .venv with the product and its development tools
 
-# Made again only when what it is made from changed; an interpreter that went away counts as well.
-ifneq ($(shell $(BIN)/python -c 'print("alive")' 2>/dev/null),alive)
+# Made again when what it is made from changed, when its interpreter went away, or when the checkout was moved:
+# an environment knows its own path, which the stamp holds.
+ifneq ($(shell $(BIN)/python -c 'print(open("$(STAMP)").read().strip())' 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: apt-get install python3 python3-venv" >&2; exit 1; }
 	@bot/demo/packages.sh python "$(PYTHON)"
+	@! test -e $@ || test "$$(cat $@)" = "$(CURDIR)" || rm -rf .venv
 	@$(BIN)/python -c '' 2>/dev/null || { rm -rf .venv && "$(PYTHON)" -m venv .venv; }
 	@echo "Installing into .venv (a minute or two the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[dev]'
-	@touch $@
+	@echo "$(CURDIR)" >$@
 
 .PHONY: demo
 demo: install ## the whole system on this machine, no account anywhere: prints the address of a chat
