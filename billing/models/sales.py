@@ -103,7 +103,13 @@ class Interval(Base):
             sqlite_where=sa.text("ended_at IS NULL"),
             postgresql_where=sa.text("ended_at IS NULL"),
         ),
-        Index(None, "ended_at"),
+        Index(
+            # Without the running ones: SQLite would look for those here rather than in their own index.
+            "ix_intervals_ended",
+            "ended_at",
+            sqlite_where=sa.text("ended_at IS NOT NULL"),
+            postgresql_where=sa.text("ended_at IS NOT NULL"),
+        ),
         CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="forward"),
     )
 
