@@ -26,10 +26,10 @@ GROUPS = {
     "customers_and_sales": "customers administrators audit_log prices quotes subscriptions intervals usage watermarks",
     "invoices_and_payments": (
         "invoices invoice_lines credit_notes number_series cards payments payment_allocations checkouts "
-        "provider_events settlement_wishes vouchers voucher_requests voucher_attempts"
+        "provider_events settlement_wishes"
     ),
-    "ledger_and_clockwork": "accounts transfers notices job_runs month_runs",
-    "machines_and_chat": "",
+    "vouchers_and_ledger": "vouchers voucher_requests voucher_attempts accounts transfers",
+    "machines_and_messages": "",
 }
 """File -> its tables, each after those it refers to; the last takes all others."""
 MODELS = (bot.models, cloud.models)
@@ -82,11 +82,20 @@ def main() -> None:
         for arguments in (["check", "--fix-only", "--quiet"], ["format", "--quiet"]):
             ruff = [Path(sys.executable).with_name("ruff"), *arguments, "--config", HERE.parent / "pyproject.toml"]
             subprocess.run([*ruff, folder / "versions"], check=True)  # noqa: S603 our own words
-        # Only what differs is replaced: tests may be reading these files.
-        for path in (folder / "versions").glob("*.py"):
-            target = HERE / "versions" / path.name
-            if not target.exists() or target.read_text() != path.read_text():
-                shutil.copy(path, target)
+        replace(folder / "versions", HERE / "versions")
+
+
+def replace(made: Path, kept: Path) -> None:
+    """Replace only what differs: tests may be reading these files."""
+    fresh = {path.name: path.read_text() for path in made.glob("*.py")}
+    for name, text in fresh.items():
+        target = kept / name
+        if not target.exists() or target.read_text() != text:
+            target.write_text(text)
+    for number in range(1, len(GROUPS) + 1):
+        for path in kept.glob(f"{DAY}-12{number:02d}_*.py"):
+            if path.name not in fresh:
+                path.unlink()
 
 
 if __name__ == "__main__":

@@ -136,7 +136,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_intervals")),
     )
-    op.create_index(op.f("ix_intervals_ended_at"), "intervals", ["ended_at"], unique=False)
+    op.create_index(
+        "ix_intervals_ended",
+        "intervals",
+        ["ended_at"],
+        unique=False,
+        sqlite_where=sa.text("ended_at IS NOT NULL"),
+        postgresql_where=sa.text("ended_at IS NOT NULL"),
+    )
     op.create_index(
         op.f("ix_intervals_subscription_id_started_at"), "intervals", ["subscription_id", "started_at"], unique=False
     )

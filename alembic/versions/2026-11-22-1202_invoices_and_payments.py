@@ -143,37 +143,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_settlement_wishes_wanted_at"), "settlement_wishes", ["wanted_at"], unique=False)
     op.create_table(
-        "voucher_attempts",
-        sa.Column("id", BIG, nullable=False),
-        sa.Column("customer_id", BIG, nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name=op.f("fk_voucher_attempts_customer_id_customers")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_voucher_attempts")),
-    )
-    op.create_index(op.f("ix_voucher_attempts_customer_id_at"), "voucher_attempts", ["customer_id", "at"], unique=False)
-    op.create_table(
-        "vouchers",
-        sa.Column("id", BIG, nullable=False),
-        sa.Column("code_hash", sa.String(length=64), nullable=False),
-        sa.Column("hint", sa.String(length=8), nullable=False),
-        sa.Column("amount", BIG, nullable=False),
-        sa.Column("expires_at", sa.BigInteger(), nullable=True),
-        sa.Column("note", sa.String(length=200), nullable=False),
-        sa.Column("batch", sa.String(length=64), nullable=False),
-        sa.Column("created_by", BIG, nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("redeemed_by", BIG, nullable=True),
-        sa.Column("redeemed_at", sa.BigInteger(), nullable=True),
-        sa.CheckConstraint("(redeemed_by IS NULL) = (redeemed_at IS NULL)", name=op.f("ck_vouchers_redeemed_once")),
-        sa.CheckConstraint("amount > 0", name=op.f("ck_vouchers_amount_positive")),
-        sa.ForeignKeyConstraint(["redeemed_by"], ["customers.id"], name=op.f("fk_vouchers_redeemed_by_customers")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_vouchers")),
-        sa.UniqueConstraint("code_hash", name=op.f("uq_vouchers_code_hash")),
-    )
-    op.create_index(op.f("ix_vouchers_batch"), "vouchers", ["batch"], unique=False)
-    op.create_table(
         "credit_notes",
         sa.Column("id", BIG, nullable=False),
         sa.Column("operation", sa.String(length=96), nullable=False),
@@ -234,25 +203,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("status IN ('created', 'unknown', 'action')"),
         postgresql_where=sa.text("status IN ('created', 'unknown', 'action')"),
     )
-    op.create_table(
-        "voucher_requests",
-        sa.Column("id", BIG, nullable=False),
-        sa.Column("customer_id", BIG, nullable=False),
-        sa.Column("amount", BIG, nullable=False),
-        sa.Column("reason", sa.String(length=500), nullable=False),
-        sa.Column("status", sa.String(32), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("decided_at", sa.BigInteger(), nullable=True),
-        sa.Column("decided_by", BIG, nullable=True),
-        sa.Column("voucher_id", BIG, nullable=True),
-        sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name=op.f("fk_voucher_requests_customer_id_customers")
-        ),
-        sa.ForeignKeyConstraint(["voucher_id"], ["vouchers.id"], name=op.f("fk_voucher_requests_voucher_id_vouchers")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_voucher_requests")),
-    )
-    op.create_index(op.f("ix_voucher_requests_customer_id_id"), "voucher_requests", ["customer_id", "id"], unique=False)
-    op.create_index(op.f("ix_voucher_requests_status_id"), "voucher_requests", ["status", "id"], unique=False)
     op.create_table(
         "checkouts",
         sa.Column("id", BIG, nullable=False),
@@ -340,11 +290,8 @@ def downgrade() -> None:
     op.drop_table("payment_allocations")
     op.drop_table("invoice_lines")
     op.drop_table("checkouts")
-    op.drop_table("voucher_requests")
     op.drop_table("payments")
     op.drop_table("credit_notes")
-    op.drop_table("vouchers")
-    op.drop_table("voucher_attempts")
     op.drop_table("settlement_wishes")
     op.drop_table("invoices")
     op.drop_table("cards")

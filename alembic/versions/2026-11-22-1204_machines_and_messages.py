@@ -1,4 +1,4 @@
-"""Machines and chat."""
+"""Machines and messages."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -49,12 +49,56 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("machine", name=op.f("pk_findings")),
     )
     op.create_table(
+        "job_runs",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("tick_at", sa.BigInteger(), nullable=False),
+        sa.Column("leased_until", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_job_runs")),
+    )
+    op.create_table(
+        "month_runs",
+        sa.Column("month", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("month", name=op.f("pk_month_runs")),
+    )
+    op.create_table(
         "switches",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("value", JSON, nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.Column("changed_by", BIG, nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_switches")),
+    )
+    op.create_table(
+        "notices",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("dedup", sa.String(length=96), nullable=True),
+        sa.Column("customer_id", BIG, nullable=True),
+        sa.Column("channel", sa.String(32), nullable=False),
+        sa.Column("recipient", BIG, nullable=True),
+        sa.Column("kind", sa.String(length=48), nullable=False),
+        sa.Column("data", JSON, nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("send_at", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.String(32), nullable=False),
+        sa.Column("attempts", BIG, nullable=False),
+        sa.Column("leased_until", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name=op.f("fk_notices_customer_id_customers")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
+        sa.UniqueConstraint("dedup", name=op.f("uq_notices_dedup")),
+    )
+    op.create_index(op.f("ix_notices_customer_id_id"), "notices", ["customer_id", "id"], unique=False)
+    op.create_index(
+        "ix_notices_waiting",
+        "notices",
+        ["channel", "send_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("status = 'waiting'"),
+        postgresql_where=sa.text("status = 'waiting'"),
     )
     op.create_table(
         "ssh_keys",
@@ -149,7 +193,10 @@ def downgrade() -> None:
     op.drop_table("nodes")
     op.drop_table("deployments")
     op.drop_table("ssh_keys")
+    op.drop_table("notices")
     op.drop_table("switches")
+    op.drop_table("month_runs")
+    op.drop_table("job_runs")
     op.drop_table("findings")
     op.drop_table("chat_updates")
     op.drop_table("awaiting")
