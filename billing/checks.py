@@ -280,7 +280,7 @@ def _one_payment_in_flight() -> Iterator[Rows]:
 def _mismetered(month: Month, until: datetime) -> Iterator[Rows]:
     """Usage rows of a month against its intervals counted again, each at the instant to which it was metered."""
     counted = (
-        select(Interval.subscription_id, metering.hours_sql(month, until).label("hours"))
+        select(Interval.subscription_id, metering.total_hours_sql(month, until).label("hours"))
         .where(metering.overlapping(month, until))
         .group_by(Interval.subscription_id)
         .subquery()

@@ -1,19 +1,20 @@
 """Intervals -> hours -> cost: the pure core, and the set-based writer of the usage table (rules.md 4)."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from billing import accounts
 from billing.clock import Month
 from billing.db import Database
 from billing.models import Instant, Interval, MonthNumber, Subscription, Usage, Watermark
 from billing.money import Currency
-from billing.sql import Whole, columns, greatest, inserting, least, number, rounded, whole
+from billing.sql import Whole, greatest, inserting, least, number, rounded, whole
 
 CAP_HOURS = 672
 """28 days: so many hours cost the whole monthly price (rules.md 4.3)."""
@@ -76,65 +77,92 @@ def cost_sql(monthly: Whole, hours: Whole, currency: Currency) -> ColumnElement[
     return greatest(rounded(whole(monthly) * counted, CAP_HOURS, currency.step), number(currency.step))
 
 
-def _started_sql(until: ColumnElement[int]) -> ColumnElement[int]:
-    """Return `started_hours` of an interval row as SQL."""
-    return (greatest(until - whole(Interval.billed_from), number(0)) + (_HOUR - 1)) // number(_HOUR)
-
-
-def hours_sql(month: Month, until: datetime) -> ColumnElement[int]:
-    """Return `hours_in` over a group of interval rows as SQL; rows must end after the month's start."""
+def hours_sql(month: Month, until: datetime, interval: type[Interval] = Interval) -> ColumnElement[int]:
+    """Return `hours_of` an interval row as SQL; the row must end after the month's start."""
     start, stop = _seconds(month.start), _seconds(min(until, month.end))
-    last = least(func.coalesce(whole(Interval.ended_at), stop), stop)
-    return sa.cast(func.sum(_started_sql(last) - _started_sql(start)), sa.BigInteger())
+    last = least(func.coalesce(whole(interval.ended_at), stop), stop)
+    return _started_sql(interval, last) - _started_sql(interval, start)
 
 
-def overlapping(month: Month, until: datetime) -> ColumnElement[bool]:
+def total_hours_sql(month: Month, until: datetime, interval: type[Interval] = Interval) -> ColumnElement[int]:
+    """Return `hours_in` over a group of interval rows as SQL."""
+    return sa.cast(func.sum(hours_sql(month, until, interval)), sa.BigInteger())
+
+
+def overlapping(month: Month, until: datetime, interval: type[Interval] = Interval) -> ColumnElement[bool]:
     """Return the condition that an interval row may have hours in a month before `until`."""
     return sa.and_(
-        sa.or_(Interval.ended_at.is_(None), Interval.ended_at > month.start),
-        Interval.started_at < min(until, month.end),
+        sa.or_(interval.ended_at.is_(None), interval.ended_at > month.start),
+        interval.started_at < min(until, month.end),
     )
 
 
+def _started_sql(interval: type[Interval], until: ColumnElement[int]) -> ColumnElement[int]:
+    """Return `started_hours` of an interval row as SQL."""
+    seconds = greatest(until - whole(interval.billed_from), number(0))
+    return (seconds + number(_HOUR - 1)) // number(_HOUR)
+
+
 def _seconds(instant: datetime) -> ColumnElement[int]:
-    return sa.literal(int(instant.timestamp()), sa.BigInteger())
+    return number(int(instant.timestamp()))
 
 
 # --- the writer
 
 
-async def meter(session: AsyncSession, month: Month, until: datetime, chosen: Select[int]) -> None:
-    """Bring the usage rows of the chosen subscriptions in one month up to `until`, in one statement.
+async def meter_running(session: AsyncSession, month: Month, until: datetime, chosen: ColumnElement[bool]) -> None:
+    """Bring the usage rows of chosen running intervals in one month up to `until`, in one statement.
 
-    Rows whose hours are right already are not written; a row that somebody metered further is left alone, so that
-    two runs at once give the later one's result.
-
-    Args:
-        session: a writing transaction.
-        month: the month whose hours are counted.
-        until: hours that start before this count; the month's end counts all.
-        chosen: selects subscription ids.
+    Only an interval that started inside the month can have others of its subscription before it there.
     """
     until = min(until, month.end)
-    hours = hours_sql(month, until)
-    names, values = columns(
-        {
-            "subscription_id": Interval.subscription_id,
-            "month": sa.literal(month, MonthNumber()),
-            "customer_id": Subscription.customer_id,
-            "hours": hours,
-            "metered_until": sa.literal(until, Instant()),
-            "late": sa.false(),
-        }
+    other = aliased(Interval)
+    before = (
+        select(func.coalesce(total_hours_sql(month, until, other), 0))
+        .where(other.subscription_id == Interval.subscription_id, other.ended_at > month.start)
+        .correlate(Interval)
+        .scalar_subquery()
     )
-    counted = (
-        select(*values)
-        .join_from(Interval, Subscription, Subscription.id == Interval.subscription_id)
+    began_inside = Interval.started_at > month.start
+    hours = hours_sql(month, until) + sa.case((began_inside, sa.type_coerce(before, sa.BigInteger())), else_=number(0))
+    rows = _usage_rows(month, until, hours).where(
+        Interval.ended_at.is_(None), chosen, Interval.started_at < until, hours > 0
+    )
+    await _write(session, rows)
+
+
+async def meter_ended(session: AsyncSession, month: Month, until: datetime, chosen: Select[int]) -> None:
+    """Bring the usage rows of chosen subscriptions in one month up to `until`, in one statement."""
+    until = min(until, month.end)
+    hours = total_hours_sql(month, until)
+    rows = (
+        _usage_rows(month, until, hours)
         .where(Interval.subscription_id.in_(chosen), overlapping(month, until))
         .group_by(Interval.subscription_id, Subscription.customer_id)
         .having(hours > 0)
     )
-    insert = inserting(session, Usage).from_select(names, counted, include_defaults=False)
+    await _write(session, rows)
+
+
+def _usage_rows(month: Month, until: datetime, hours: ColumnElement[int]) -> Select[*tuple[Any, ...]]:
+    return select(
+        Interval.subscription_id,
+        sa.literal(month, MonthNumber()),
+        Subscription.customer_id,
+        hours,
+        sa.literal(until, Instant()),
+        sa.false(),
+    ).join_from(Interval, Subscription, Subscription.id == Interval.subscription_id)
+
+
+async def _write(session: AsyncSession, rows: Select[*tuple[Any, ...]]) -> None:
+    """Upsert usage rows.
+
+    A row whose hours are right already is not written; one that somebody metered further is left alone, so that two
+    runs at once give the later one's result.
+    """
+    names = ["subscription_id", "month", "customer_id", "hours", "metered_until", "late"]
+    insert = inserting(session, Usage).from_select(names, rows, include_defaults=False)
     new = insert.excluded
     await session.execute(
         insert.on_conflict_do_update(
@@ -211,16 +239,29 @@ async def catch_up(database: Database, *, now: datetime) -> None:
 
 async def meter_month(database: Database, month: Month, until: datetime) -> None:
     """Meter one month: what runs in chunks of subscriptions, what ended since its start in chunks of time."""
-    running = Interval.ended_at.is_(None)
-    ended = Interval.ended_at > month.start
-    for key, condition in ((Interval.subscription_id, running), (Interval.ended_at, ended)):
-        low: Any = None
-        while True:
-            rest = condition if low is None else sa.and_(condition, key > low)
-            async with database.transaction() as session:
-                high = await session.scalar(select(key).where(rest).order_by(key).offset(_CHUNK - 1).limit(1))
-                chunk = rest if high is None else sa.and_(rest, key <= high)
-                await meter(session, month, until, select(Interval.subscription_id).where(chunk))
-            if high is None:
-                break
-            low = high
+
+    async def write_running(session: AsyncSession, chunk: ColumnElement[bool]) -> None:
+        await meter_running(session, month, until, chunk)
+
+    async def write_ended(session: AsyncSession, chunk: ColumnElement[bool]) -> None:
+        await meter_ended(session, month, until, select(Interval.subscription_id).where(chunk))
+
+    await _in_chunks(database, Interval.ended_at.is_(None), Interval.subscription_id, write_running)
+    await _in_chunks(database, Interval.ended_at > month.start, Interval.ended_at, write_ended)
+
+
+async def _in_chunks(
+    database: Database,
+    condition: ColumnElement[bool],
+    key: InstrumentedAttribute[Any],
+    write: Callable[[AsyncSession, ColumnElement[bool]], Awaitable[None]],
+) -> None:
+    """Part the intervals that meet a condition by a key, and write each chunk in a transaction of its own."""
+    rest = condition
+    while True:
+        async with database.transaction() as session:
+            high = await session.scalar(select(key).where(rest).order_by(key).offset(_CHUNK - 1).limit(1))
+            await write(session, rest if high is None else sa.and_(rest, key <= high))
+        if high is None:
+            return
+        rest = sa.and_(condition, key > high)
