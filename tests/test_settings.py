@@ -116,6 +116,9 @@ def test_the_example_shows_the_defaults() -> None:
         ("REMINDER_DAYS", "weekly", "a whole number"),
         ("COMPUTE", "cloud", "one of qemu or simulated"),
         ("LOG_FORMAT", "xml", "one of text or json"),
+        ("PUBLIC_IPS", "192.0.2.1, host", "IP addresses of this machine, separated by commas"),
+        ("MACHINE_MEMORY_MB", "63", "64 or more"),
+        ("PROVISION_MINUTES", "0.5", "a whole number"),
         ("SMTP_URL", "mail.example.com:25", "smtp://user:password@host:port or smtps://…"),
         ("MAIL_FROM", "the shop", "an address such as Shop <shop@example.com>"),
     ],
@@ -194,6 +197,7 @@ def test_lists_and_addresses() -> None:
         ADMIN_IDS=" 1,22, 333,", LISTEN="[::1]:0", SUPPORT_CHAT_ID="-100123", PUBLIC_URL="https://b.example/x/"
     )
     assert settings.admin_ids == {1, 22, 333}
+    assert load(PUBLIC_IPS="192.0.2.1, 2001:DB8::1").public_ips == ("192.0.2.1", "2001:db8::1")
     assert settings.listen == Address("::1", 0)
     assert settings.support_chat_id == -100123
     assert settings.public_url == "https://b.example/x"
