@@ -9,7 +9,7 @@ import stripe
 from playwright.async_api import Page, async_playwright, expect
 
 from bot.demo.stripe.entry import Invalid, read
-from tests.demo.test_stripe.conftest import START, Shop, plain
+from tests.demo.test_stripe.conftest import START, Shop, plain, web
 
 CHROMIUM = shutil.which("chromium")
 DONE = "https://example.com/done?session_id={CHECKOUT_SESSION_ID}"
@@ -41,7 +41,7 @@ async def payment_session(shop: Shop, customer: str, **more: Any) -> stripe.chec
 async def fill(shop: Shop, session: stripe.checkout.Session, number: str, **more: str) -> httpx.Response:
     """What the page's script sends."""
     form = {"number": number, "expiry": "12 / 34", "cvc": "123", "name": "Ada L", "email": "ada@example.com"}
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web() as http:
         return await http.post(f"{shop.url}/pay/{session.id}", json={**form, **more})
 
 
@@ -300,7 +300,7 @@ async def test_wrong_fields_are_told_by_name_and_charge_nothing(shop: Shop) -> N
     answer = await fill(shop, session, "4242424242424241", cvc="1")
     assert answer.status_code == 422
     assert set(answer.json()["fields"]) == {"number", "cvc"}
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web() as http:
         junk = await http.post(f"{shop.url}/pay/{session.id}", content=b"[1")
         absent = await http.post(f"{shop.url}/pay/cs_none", json={})
     assert (junk.status_code, absent.status_code) == (400, 404)
@@ -311,7 +311,7 @@ async def test_pages_escape_what_merchants_and_people_write(shop: Shop) -> None:
     ada = await shop.customer(email='"><script>alert(1)</script>@x.y')
     item = {**ITEM, "price_data": {**ITEM["price_data"], "product_data": {"name": "<img src=x>"}}}
     session = await payment_session(shop, ada.id, line_items=[item])
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web() as http:
         text = (await http.get(f"{shop.url}/pay/{session.id}")).text
     assert "<script>alert" not in text
     assert "<img" not in text
@@ -322,7 +322,7 @@ async def test_pages_for_what_cannot_be_paid(shop: Shop) -> None:
     complete, expired = await setup_session(shop, ada.id), await setup_session(shop, ada.id)
     shop.stand_in.control.pay(complete.id)
     shop.stand_in.control.expire(expired.id)
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web() as http:
         texts = [(await http.get(f"{shop.url}/pay/{one}")).text for one in (complete.id, expired.id, "cs_none")]
         assert (await http.get(f"{shop.url}/pay/assets/checkout.css")).headers["content-type"].startswith("text/css")
         assert (await http.get(f"{shop.url}/pay/assets/..%2Fcheckout.html")).status_code == 404

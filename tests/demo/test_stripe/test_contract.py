@@ -15,11 +15,11 @@ from bot.demo.stripe.params import check, decode, schema
 from bot.demo.stripe.routes import ENDPOINTS, Endpoint
 from bot.demo.stripe.server import TEST_KEY
 from bot.demo.stripe.shapes import fields, shape
-from tests.demo.test_stripe.conftest import START, Clock, Shop, plain
+from tests.demo.test_stripe.conftest import START, Clock, Shop, plain, web
 
 
 async def post(shop: Shop, path: str, body: str, **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web() as http:
         sent = {"Authorization": f"Bearer {TEST_KEY}", **headers}
         sent["Content-Type"] = "application/x-www-form-urlencoded"
         return await http.post(shop.url + path, content=body, headers=sent)
@@ -29,7 +29,7 @@ async def post(shop: Shop, path: str, body: str, **headers: str) -> httpx.Respon
 
 
 async def test_no_key_and_a_wrong_key_are_refused_and_the_key_is_not_told(shop: Shop) -> None:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web() as http:
         none = await http.get(f"{shop.url}/v1/customers")
     assert none.status_code == 401
     assert "did not provide an API key" in none.json()["error"]["message"]
@@ -40,7 +40,7 @@ async def test_no_key_and_a_wrong_key_are_refused_and_the_key_is_not_told(shop: 
 
 
 async def test_basic_authentication_works_like_curl_sends_it(shop: Shop) -> None:
-    async with httpx.AsyncClient(trust_env=False, auth=(TEST_KEY, "")) as http:
+    async with web(auth=(TEST_KEY, "")) as http:
         assert (await http.get(f"{shop.url}/v1/account")).status_code == 200
 
 
@@ -271,7 +271,7 @@ async def test_every_kind_of_object_has_the_fields_of_its_class_and_no_others(sh
         "webhook_endpoints": stripe.WebhookEndpoint,
         "balance_transactions": stripe.BalanceTransaction,
     }
-    async with httpx.AsyncClient(trust_env=False, auth=(TEST_KEY, "")) as http:
+    async with web(auth=(TEST_KEY, "")) as http:
         for path, cls in classes.items():
             rows = (await http.get(f"{shop.url}/v1/{path}")).json()["data"]
             assert rows, path

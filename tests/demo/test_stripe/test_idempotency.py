@@ -1,19 +1,15 @@
 """Idempotency keys and everything that can go wrong between a request and its answer."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import httpx
 import pytest
 import stripe
 
 from bot.demo.stripe.server import TEST_KEY
-from tests.demo.test_stripe.conftest import Shop
+from tests.demo.test_stripe.conftest import Shop, Shops, web
 
 INTENTS = "/v1/payment_intents"
-Shops = Callable[..., AbstractAsyncContextManager[Shop]]
 
 
 async def ready(shop: Shop, method: str = "pm_card_visa") -> dict[str, Any]:
@@ -119,7 +115,7 @@ async def test_two_at_once_with_one_key_are_one_charge_and_a_409(shop: Shop) -> 
 
 async def test_keys_count_for_writing_only(shop: Shop) -> None:
     await shop.customer()
-    async with httpx.AsyncClient(trust_env=False, auth=(TEST_KEY, "")) as http:
+    async with web(auth=(TEST_KEY, "")) as http:
         headers = {"Idempotency-Key": "k1"}
         for wanted in (1, 2):
             rows = (await http.get(f"{shop.url}/v1/customers", headers=headers)).json()["data"]

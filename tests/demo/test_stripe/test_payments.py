@@ -1,11 +1,10 @@
 """Charges, declines, authentication, refunds and disputes, through the official library."""
 
-import httpx
 import pytest
 import stripe
 
 from bot.demo.stripe.cards import BY_API_NAME, BY_NUMBER, Auth, TestCard, is_luhn, judge_charge, judge_setup
-from tests.demo.test_stripe.conftest import START, Shop, plain
+from tests.demo.test_stripe.conftest import START, Shop, plain, web
 
 BACK = "https://example.com/back"
 
@@ -266,7 +265,7 @@ async def test_the_owner_answers_on_the_banks_page_and_is_sent_back(shop: Shop, 
     assert intent.next_action.redirect_to_url is not None
     url = intent.next_action.redirect_to_url.url
     assert url is not None
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web() as http:
         page = await http.get(url)
         assert "$5.00" in page.text
         body = b'{"approve":true}' if approve else b'{"approve":false}'
@@ -285,7 +284,7 @@ async def test_the_owner_answers_on_the_banks_page_and_is_sent_back(shop: Shop, 
 
 async def test_the_banks_page_needs_the_secret_of_the_intent(shop: Shop) -> None:
     intent = await waiting(shop)
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with web() as http:
         url = f"{shop.url}/pay/authenticate/{intent.id}"
         assert (await http.get(url)).status_code == 404
         assert (await http.post(f"{url}?key=guess", content=b'{"approve":true}')).status_code == 404

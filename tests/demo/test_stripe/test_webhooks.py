@@ -1,18 +1,14 @@
 """Events: signed as the library checks it, delivered again until taken, and out of order on request."""
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-import httpx
 import pytest
 import stripe
 
-from tests.demo.test_stripe.conftest import START, Clock, Shop, plain
+from tests.demo.test_stripe.conftest import START, Clock, Shop, Shops, plain, web
 
 SECRET = "whsec_of_this_test"
-Shops = Callable[..., AbstractAsyncContextManager[Shop]]
 
 
 def types(shop: Shop) -> list[str]:
@@ -174,7 +170,7 @@ async def test_the_control_answers_over_http(shop: Shop) -> None:
     session = await shop.api.checkout.sessions.create_async(
         {"mode": "setup", "currency": "usd", "customer": ada.id, "success_url": "https://example.com/d"}
     )
-    async with httpx.AsyncClient(trust_env=False, base_url=f"{shop.url}/control/") as http:
+    async with web(base_url=f"{shop.url}/control/") as http:
         declined = await http.post("pay", json={"session_id": session.id, "card": "4000000000000002"})
         assert (declined.status_code, declined.json()["error"]["code"]) == (402, "card_declined")
         wrong = await http.post("pay", json={"session_id": session.id, "expiry": "1"})
