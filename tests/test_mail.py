@@ -359,6 +359,21 @@ def test_a_bad_sender_is_named(sender: str) -> None:
         Mailer(Server.parse("smtp://x"), sender)
 
 
+@pytest.mark.parametrize(
+    ("sender", "shown"),
+    [
+        ("billing@shop.example", "billing@shop.example"),
+        ('"Shop, Inc." <billing@shop.example>', '"Shop, Inc." <billing@shop.example>'),
+        ("Магазин <billing@shop.example>", "Магазин <billing@shop.example>"),
+    ],
+)
+async def test_a_sender_may_have_any_name(sender: str, shown: str) -> None:
+    post = Post()
+    async with serving(post) as port:
+        await Mailer(Server.parse(f"smtp://127.0.0.1:{port}"), sender).send(MAIL)
+    assert post.only()["From"] == shown
+
+
 def test_a_server_shows_no_password() -> None:
     assert "secret" not in repr(Server.parse("smtp://a:secret@mail.example"))
 
