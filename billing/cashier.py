@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import accounts, cards, outbox, payment_results, payments, settling, wishes
+from billing import accounts, cards, outbox, payment_results, payments, quotes, settling, wishes
 from billing.clock import Clock
 from billing.db import Database
 from billing.errors import NotFound
@@ -28,8 +28,9 @@ from billing.gateway import (
     GatewayRefused,
     PageStatus,
 )
-from billing.models import IN_FLIGHT, Card, Checkout, Payment, PaymentMethod, PaymentStatus
+from billing.models import IN_FLIGHT, Card, Checkout, Customer, Payment, PaymentMethod, PaymentStatus
 from billing.settling import Act, Choice, Step
+from billing.terms import Terms
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Cashier:
         gateway: Gateway,
         clock: Clock,
         *,
-        minimum: int,
+        terms: Terms,
         return_url: str,
     ) -> None:
         """Take what it works with.
@@ -62,13 +63,14 @@ class Cashier:
             database: where payments stand.
             gateway: the provider.
             clock: asked once for each transaction.
-            minimum: the least that a card is charged, `Terms.card_minimum`.
+            terms: what orders and charges go by.
             return_url: where a bank's confirmation page sends the browser.
         """
         self._database = database
         self._gateway = gateway
         self._clock = clock
-        self._minimum = minimum
+        self._terms = terms
+        self._minimum = terms.card_minimum
         self._return_url = return_url
 
     # --- wishes
@@ -98,7 +100,8 @@ class Cashier:
             wish = await wishes.begin(session, customer_id, cards=by_card, now=now)
             if wish is None:
                 return None
-            return await settling.next_step(session, customer, wish, minimum=self._minimum, now=now)
+            step = await settling.next_step(session, customer, wish, minimum=self._minimum, now=now)
+            return step or await self._over(session, customer, now)
 
     async def _go_on(self, customer_id: int, step: Step, outcome: _Outcome, *, by_card: bool) -> Step | None:
         async with self._database.transaction() as session:
@@ -108,7 +111,12 @@ class Cashier:
             wish = await wishes.begin(session, customer_id, cards=by_card, now=now)
             if wish is None:
                 return None
-            return await settling.after(session, customer, wish, step, payment, minimum=self._minimum, now=now)
+            following = await settling.after(session, customer, wish, step, payment, minimum=self._minimum, now=now)
+            return following or await self._over(session, customer, now)
+
+    async def _over(self, session: AsyncSession, customer: Customer, now: datetime) -> None:
+        """What was due had its turn: an order that waits for money may go through now (C2)."""
+        await quotes.offer_kept(session, customer, now=now, terms=self._terms)
 
     # --- by hand
 

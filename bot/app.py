@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +16,7 @@ from telegram.ext import Application, ApplicationBuilder, TypeHandler
 from billing import catalog
 from billing.cashier import Cashier
 from billing.checkouts import Checkouts
-from billing.clock import SystemClock
+from billing.clock import Clock, SystemClock
 from billing.db import Database
 from billing.inbox import Inbox
 from billing.models import EventKind
@@ -27,7 +27,7 @@ from bot.deliver import Deliverer
 from bot.dispatch import Dispatcher
 from bot.features import cards, deploy, home, invoices, machines, settings
 from bot.features.admin import prices
-from bot.jobs import Clockwork
+from bot.jobs import CADENCE, Clockwork
 from bot.mail import Mailer, Server
 from bot.notices import Writer
 from bot.pace import Pace
@@ -69,11 +69,11 @@ class TelegramUnreachable(CannotStart):
 class App:
     """Everything that is built from one set of settings; an async context that opens and closes it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Build it; nothing is opened or called yet."""
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        """Build it, by the machine's clock or another one; nothing is opened or called yet."""
         self.settings = settings
         self.terms = settings.terms()
-        self.clock = SystemClock(settings.clock_file)
+        self.clock = clock or SystemClock(settings.clock_file)
         self.database = Database(settings.database)
         self.driver = compute.make_driver(settings)
         self.gateway = _gateway(settings)
@@ -112,7 +112,7 @@ class App:
             self.database,
             self.gateway,
             self.clock,
-            minimum=self.terms.card_minimum,
+            terms=self.terms,
             return_url=f"{public}/checkout/done" if public else self.chat_url,
         )
         self.inbox = Inbox(
@@ -149,13 +149,21 @@ class App:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        await self.run_until(stopping)
+        return 0
+
+    async def run_until(self, stopping: asyncio.Event) -> None:
+        """Run everything until told to stop, then finish what is in hand.
+
+        Raises:
+            CannotStart: Telegram does not answer, or somebody else listens where we should.
+        """
         async with self._in_the_chat():
             services = await self.services()
             self.reconciler.on_change = Progress(services)
             workers = self._workers(services)
             services.wakers.update({worker.name: worker.wake for worker in workers})
             await self._listen(services, workers, stopping)
-        return 0
 
     async def services(self) -> Services:
         """Return what handlers get."""
@@ -184,6 +192,11 @@ class App:
             administrators=self.settings.admin_ids,
         )
 
+    @property
+    def scheduled(self) -> Mapping[str, chores.Chore]:
+        """The jobs that the clockwork runs, by name."""
+        return {name: job for name, job in chores.jobs(self).items() if name in CADENCE}
+
     # --- running
 
     @asynccontextmanager
@@ -209,7 +222,7 @@ class App:
         server = WebServer(self._web(services), self.settings.listen)
         await self.telegram.start()
         await self.store.resume(self.telegram.bot)
-        clockwork = Clockwork(self.database, self.clock, chores.scheduled(self))
+        clockwork = Clockwork(self.database, self.clock, self.scheduled)
         running = [asyncio.create_task(worker.run(), name=worker.name) for worker in workers]
         running.append(asyncio.create_task(clockwork.run_for_ever(), name="clockwork"))
         serving = asyncio.create_task(server.run_until_stopped(), name="web")

@@ -56,11 +56,6 @@ def jobs(app: App) -> Mapping[str, Chore]:
     }
 
 
-def scheduled(app: App) -> Mapping[str, Chore]:
-    """Return the jobs that the clockwork runs."""
-    return jobs(app)
-
-
 async def look_after_money(app: App) -> None:
     """Events, open pages, wishes to settle, payments in flight, cards to forget: whatever is due now."""
     await app.inbox.handle_due()

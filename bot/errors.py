@@ -38,5 +38,5 @@ def answer(error: Exception) -> View:
         case BillingError():
             return problems.refused(error)
     reference = uuid4().hex[:8]
-    log.exception("unforeseen, reference %s", reference, exc_info=error)
+    log.error("unforeseen, reference %s", reference, exc_info=error)
     return problems.unforeseen(reference)

@@ -35,6 +35,7 @@ from billing.models import (
 )
 from billing.money import Currency
 from billing.stripe_gateway import StripeGateway
+from billing.terms import Terms
 from bot.demo.stripe import StripeStandIn
 from bot.demo.stripe.server import TEST_KEY
 
@@ -45,7 +46,7 @@ LOST = "4000000000009987"
 ASKS_ALWAYS = "4000002760003184"
 """Its bank wants its owner every time."""
 WEBHOOK_SECRET = "whsec_till"
-MINIMUM = 50
+TERMS = Terms(Currency.of("usd"))
 
 _numbers = itertools.count(1)
 
@@ -76,7 +77,7 @@ class Till:
     def restart(self) -> None:
         """New workers, as after a crash."""
         self.cashier = Cashier(
-            self.database, self.gateway, self.clock, minimum=MINIMUM, return_url="https://shop.example/checkout/done"
+            self.database, self.gateway, self.clock, terms=TERMS, return_url="https://shop.example/checkout/done"
         )
         self.checkouts = Checkouts(
             self.database,

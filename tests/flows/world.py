@@ -1,0 +1,185 @@
+"""The real application between stand-ins, all over HTTP: what flow tests drive."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from billing import checks
+from billing.clock import ManualClock
+from bot.app import App
+from bot.demo.stripe import StripeStandIn
+from bot.demo.stripe.server import TEST_KEY
+from bot.demo.telegram import ChatMessage, Person, Telegram
+from bot.demo.telegram.serving import serving
+from bot.settings import Settings
+
+ADMIN = 9000
+WEBHOOK_SECRET = "whsec_of_a_test"
+KEY = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGl0F3H5gpDYqm5VYcKkGnbQSvMXAVfQjZ3SQFJbk4vX ann@laptop"
+)
+VISA, DECLINED, DECLINES_LATER = "4242424242424242", "4000000000000002", "4000000000000341"
+
+
+@dataclass
+class World:
+    """A running application with its surroundings."""
+
+    app: App
+    telegram: Telegram
+    stripe: StripeStandIn
+    clock: ManualClock
+    url: str
+
+    def person(self, person_id: int = 1, name: str = "Ann", **more: Any) -> Person:
+        return self.telegram.person(person_id, name, **more)
+
+    @property
+    def admin(self) -> Person:
+        return self.telegram.person(ADMIN, "Olga")
+
+    async def pay_page(self, message: ChatMessage, card: str = VISA) -> None:
+        """Type a card on the payment page that a message links to."""
+        self.stripe.control.pay(session_of(message), card=card)
+        if not self.app.settings.public_url:
+            # Nobody tells us: the page is asked for a few seconds later.
+            await self.move(timedelta(seconds=6))
+
+    async def move(self, by: timedelta) -> None:
+        """Move the clock and let every job that has become due run."""
+        self.clock.move(by)
+        self.stripe.control.tick()
+        await self.settled()
+
+    async def move_to(self, instant: datetime) -> None:
+        await self.move(instant - self.clock.now())
+
+    async def settled(self, timeout_s: float = 20) -> None:
+        """Wait until the clockwork has looked at the present instant and nothing is left to do or to say."""
+        from sqlalchemy import func, select
+
+        from billing.models import JobRun, Notice, NoticeStatus, ProviderEvent, SettlementWish
+        from bot.jobs import CADENCE, due_at
+        from bot.models import ChatUpdate
+        from cloud.models import Deployment
+
+        async with asyncio.timeout(timeout_s):
+            while True:
+                now = self.clock.now()
+                async with self.app.database.read() as session:
+                    runs = {run.name: run for run in await session.scalars(select(JobRun))}
+                    waiting = [
+                        await session.scalar(select(func.count()).select_from(table).where(*where))
+                        for table, where in (
+                            (Notice, (Notice.status == NoticeStatus.WAITING, Notice.send_at <= now)),
+                            (ProviderEvent, (ProviderEvent.handled_at.is_(None), ProviderEvent.retry_at <= now)),
+                            (SettlementWish, (SettlementWish.wanted_at <= now,)),
+                            (Deployment, (Deployment.reconcile_at <= now,)),
+                            (ChatUpdate, (ChatUpdate.handled_at.is_(None),)),
+                        )
+                    ]
+                jobs = all(
+                    name in runs
+                    and runs[name].leased_until is None
+                    and due_at(CADENCE[name], runs[name].tick_at, now) is None
+                    for name in self.app.scheduled
+                )
+                if jobs and not any(waiting):
+                    return
+                await asyncio.sleep(0.05)
+
+    async def check(self) -> None:
+        """What must always be true of the books (rules.md 2.6) is true."""
+        async with self.app.database.read() as session:
+            found = await checks.differences(session, currency=self.app.terms.currency)
+            found += await checks.usage_differences(session)
+        assert not found, found
+
+
+def session_of(message: ChatMessage) -> str:
+    """The Checkout session that a message links to."""
+    url = next(button.url for row in message.rows for button in row if button.url)
+    match = re.search(r"cs_\w+", url)
+    assert match is not None, url
+    return match[0]
+
+
+@asynccontextmanager
+async def open_world(
+    tmp_path: Path, database_url: str, clock: ManualClock, *, webhook: bool = False, **more: Any
+) -> AsyncIterator[World]:
+    """A world on a database; with webhooks, or polling both Telegram and Stripe."""
+    telegram = Telegram(now=lambda: int(clock.now().timestamp()), retry_s=0.05)
+    stripe = StripeStandIn(now=lambda: int(clock.now().timestamp()))
+    async with telegram.serving() as telegram_url, serving(stripe.app, before_stop=None) as stripe_url:
+        stripe.base_url = stripe_url
+        await stripe.start()
+        listen = _free_port()
+        public = f"http://127.0.0.1:{listen}" if webhook else ""
+        values = dict(
+            bot_token=telegram.token,
+            telegram_api_url=telegram_url,
+            stripe_api_key=TEST_KEY,
+            stripe_api_url=stripe_url,
+            listen=f"127.0.0.1:{listen}",
+            database_url=database_url,
+            data_dir=tmp_path / "data",
+            admin_ids=str(ADMIN),
+            compute="simulated",
+            seller_name="VM Shop",
+            **more,
+        )
+        if webhook:
+            values |= {"public_url": public, "stripe_webhook_secret": WEBHOOK_SECRET}
+            stripe.control.add_webhook(f"{public}/stripe", WEBHOOK_SECRET)
+        settings = Settings(_env_file=None, **values)
+        try:
+            async with running(settings, clock) as app:
+                yield World(app, telegram, stripe, clock, f"http://127.0.0.1:{listen}")
+        finally:
+            await stripe.close()
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: ManualClock) -> AsyncIterator[App]:
+    """The application, started and stopped as the command line does it."""
+    stopping = asyncio.Event()
+    async with App(settings, clock) as app:
+        task = asyncio.create_task(app.run_until(stopping))
+        try:
+            await _until(lambda: _alive(settings), task)
+            yield app
+        finally:
+            stopping.set()
+            await task
+
+
+async def _alive(settings: Settings) -> bool:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501 plain http to loopback
+        try:
+            answer = await client.get(f"http://{settings.listen.host}:{settings.listen.port}/healthz")
+        except httpx.TransportError:
+            return False
+    return answer.status_code == 200
+
+
+async def _until(ready: Callable[[], Any], task: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(20):
+        while not await ready():
+            if task.done():
+                task.result()
+            await asyncio.sleep(0.02)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
