@@ -22,7 +22,7 @@ class Tap:
 
     async def answered(self, timeout_s: float = DEFAULT_WAIT_S) -> Json:
         """The bot's answer, `{"text", "show_alert", "url"}`; TimeoutError if none comes."""
-        if not await self.state.events.until(lambda: self.query.answer is not None, timeout_s):
+        if not await self.state.events.until(lambda: self.query.answer is not None, timeout_s, self.query.chat_id):
             raise TimeoutError(f"no answer to the tap on {self.query.data!r}")
         return self.query.answer or {}
 
@@ -191,11 +191,12 @@ class Person:
         found: list[ChatMessage] = []
 
         def look() -> bool:
-            fresh = [m for m in self.messages if m.from_bot and m.revision >= after]
-            found[:] = [message for message in fresh if wanted(message)]
+            fresh = (stored for stored in self._chat.messages.values() if stored.revision >= after)
+            shown = (seen(self._state, stored) for stored in fresh)
+            found[:] = [message for message in shown if message.from_bot and wanted(message)]
             return bool(found)
 
-        if not await self._state.events.until(look, timeout_s):
+        if not await self._state.events.until(look, timeout_s, self._chat.id):
             shown = [(message.text, message.revision) for message in self.messages[-5:]]
             raise TimeoutError(f"{self.name} got no such message since {after}; the last ones: {shown}")
         return max(found, key=lambda message: message.revision)

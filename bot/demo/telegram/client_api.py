@@ -71,10 +71,10 @@ class _Client:
         self.calls = calls
 
     async def bot(self, _: Request) -> Response:
-        """Name and texts of the bot."""
+        """Name and texts of the bot, and the revision to listen from."""
         texts = {name: self.state.profile.get(f"{name}/", "") for name in ("description", "short_description")}
         name = self.state.profile.get("name/", self.state.bot["first_name"])
-        return JSONResponse(self.state.bot | texts | {"first_name": name})
+        return JSONResponse(self.state.bot | texts | {"first_name": name, "revision": self.state.events.revision})
 
     async def people(self, _: Request) -> Response:
         """Everybody, with the chats they are in."""

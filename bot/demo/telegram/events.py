@@ -1,7 +1,7 @@
 """What changed, told at once to pages that listen and to tests that wait."""
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 
 from bot.demo.telegram.bell import Bell
@@ -18,13 +18,16 @@ class Events:
         self.revision = 0
         self.closed = False
         self._last: deque[Json] = deque(maxlen=_REMEMBERED)
-        self._bell = Bell()
+        self._anything = Bell()
+        self._chats: defaultdict[object, Bell] = defaultdict(Bell)
 
     def publish(self, kind: str, **fields: object) -> int:
         """Tell an event; returns its revision, larger than all before."""
         self.revision += 1
         self._last.append({"revision": self.revision, "type": kind, **fields})
-        self._bell.ring()
+        self._anything.ring()
+        if "chat_id" in fields:
+            self._chats[fields["chat_id"]].ring()
         return self.revision
 
     def since(self, revision: int) -> list[Json] | None:
@@ -33,14 +36,15 @@ class Events:
             return None
         return [event for event in self._last if event["revision"] > revision]
 
-    async def until(self, found: Callable[[], object], timeout_s: float) -> bool:
-        """Whether `found()` became true within the time; asked after each change."""
+    async def until(self, found: Callable[[], object], timeout_s: float, chat_id: int | None = None) -> bool:
+        """Whether `found()` became true within the time; asked after each change, or each of one chat."""
+        bell = self._anything if chat_id is None else self._chats[chat_id]
         deadline = asyncio.get_running_loop().time() + timeout_s
         while not found():
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0 or self.closed:
                 return False
-            await self._bell.wait(left)
+            await bell.wait(left)
         return True
 
     async def stream(self, revision: int) -> AsyncIterator[Json]:
@@ -55,10 +59,11 @@ class Events:
             for event in events:
                 revision = event["revision"]
                 yield event
-            if not events and not await self._bell.wait(_POLL_S):
+            if not events and not await self._anything.wait(_POLL_S):
                 yield {"revision": revision, "type": "quiet"}
 
     def close(self) -> None:
         """End every stream and every wait."""
         self.closed = True
-        self._bell.ring()
+        for bell in (self._anything, *self._chats.values()):
+            bell.ring()

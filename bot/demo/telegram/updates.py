@@ -1,6 +1,7 @@
 """The queue of updates between the people and the bot, whichever way the bot takes them."""
 
 import asyncio
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,6 @@ class Pending:
     """Updates of one key (a chat) are delivered in order."""
     attempts: int = 0
     ready_at: float = 0.0
-    in_flight: bool = False
     again: int = 0
     """How often a fault wants it delivered once more after it was taken."""
 
@@ -46,16 +46,16 @@ class Updates:
         self._keep = keep
         self.hook: Hook | None = None
         self.allowed: list[str] = keep.one("setting", "allowed_updates") or []
-        self.pending: list[Pending] = []
+        self.pending: dict[int, Pending] = {}
+        """By update number, oldest first."""
         self.duplicates = 0
         """How many of the next updates are delivered twice."""
         self.changed = Bell()
         self.closed = False
         self._last: int = keep.one("setting", "last_update") or FIRST_UPDATE - 1
         self._poller: asyncio.Future[str] | None = None
-        for _, kept in keep.all("update"):
-            self.pending.append(Pending(kept["update"], kept["key"]))
-        self.pending.sort(key=lambda item: item.update["update_id"])
+        for number, kept in sorted(keep.all("update"), key=lambda row: int(row[0])):
+            self.pending[int(number)] = Pending(kept["update"], kept["key"])
         if hook := keep.one("setting", "webhook"):
             self.hook = Hook(**hook)
 
@@ -73,7 +73,7 @@ class Updates:
         if self.duplicates:
             self.duplicates -= 1
             item.again = 1
-        self.pending.append(item)
+        self.pending[self._last] = item
         self._keep.put("update", self._last, {"update": item.update, "key": key})
         self.changed.ring()
 
@@ -81,15 +81,13 @@ class Updates:
         """The bot has it: forget it, or deliver it once more where a fault says so."""
         if item.again:
             item.again -= 1
-            item.in_flight = False
-        else:
-            self.pending.remove(item)
+        elif self.pending.pop(item.update["update_id"], None):
             self._keep.drop("update", item.update["update_id"])
         self.changed.ring()
 
     def drop_all(self) -> None:
         """Forget every pending update."""
-        for item in list(self.pending):
+        for item in list(self.pending.values()):
             item.again = 0
             self.taken(item)
 
@@ -127,7 +125,7 @@ class Updates:
                 self._poller = None
         if poller.done():
             raise conflict(poller.result())
-        return [item.update for item in self.pending[:limit]]
+        return [item.update for item in itertools.islice(self.pending.values(), limit)]
 
     def close(self) -> None:
         """End a poll under way as if its time were over."""
@@ -146,10 +144,11 @@ class Updates:
             self.changed.ring()
 
     def _confirm(self, offset: int) -> None:
+        gone = list(self.pending.values())
         if offset < 0:
-            gone = self.pending[:offset]
+            gone = gone[:offset]
         else:
-            gone = [item for item in self.pending if item.update["update_id"] < offset]
+            gone = list(itertools.takewhile(lambda item: item.update["update_id"] < offset, gone))
         for item in gone:
             self.taken(item)
 

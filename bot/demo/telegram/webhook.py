@@ -32,6 +32,8 @@ class Delivery:
         self._now = now
         self._answer = answer
         self._retry_s = retry_s
+        self._busy: set[int] = set()
+        """Keys with a delivery under way, never more than one each."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
 
@@ -59,18 +61,18 @@ class Delivery:
     def _deliver_ready(self, client: httpx.AsyncClient, hook: Hook) -> float | None:
         """Start what can go now; returns the seconds until something else can, or nothing."""
         now = asyncio.get_running_loop().time()
-        under_way = [item.key for item in self._updates.pending if item.in_flight]
-        busy, free = set(under_way), hook.max_connections - len(under_way)
+        passed = set(self._busy)
         waits = []
-        for item in self._updates.pending:
-            if item.key in busy:
+        for item in self._updates.pending.values():
+            if len(self._busy) >= hook.max_connections:
+                break
+            if item.key in passed:
                 continue
-            busy.add(item.key)
+            passed.add(item.key)
             if item.ready_at > now:
                 waits.append(item.ready_at - now)
-            elif free > 0:
-                free -= 1
-                item.in_flight = True
+            else:
+                self._busy.add(item.key)
                 task = asyncio.get_running_loop().create_task(self._deliver(client, hook, item))
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
@@ -92,16 +94,16 @@ class Delivery:
         except httpx.HTTPError:
             error = "Connection reset by peer"
         finally:
-            item.in_flight = False
-        if item not in self._updates.pending:
-            return
+            self._busy.discard(item.key)
         if error:
             self._failed(hook, item, error)
         else:
             self._updates.taken(item)
 
     def _failed(self, hook: Hook, item: Pending, error: str) -> None:
-        item.ready_at = asyncio.get_running_loop().time() + min(self._retry_s * 2**item.attempts, _LONGEST_WAIT_S)
+        item.ready_at = asyncio.get_running_loop().time() + min(
+            self._retry_s * 2 ** min(item.attempts, _MOST_DOUBLINGS), _LONGEST_WAIT_S
+        )
         item.attempts += 1
         hook.last_error = {"last_error_date": self._now(), "last_error_message": error}
         self._updates.changed.ring()

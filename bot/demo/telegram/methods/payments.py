@@ -81,7 +81,7 @@ def answer_pre_checkout_query(state: State, params: Params) -> bool:
     if not ok and not params.text("error_message"):
         raise bad_request("error message must be specified")
     order |= {"ok": ok, "error_message": params.text("error_message")}
-    state.events.publish("order", person_id=order["from"]["id"])
+    state.events.publish("order", chat_id=order["from"]["id"])
     return True
 
 

@@ -28,19 +28,20 @@ export async function upload(personId, fields) {
   return answerOf(await fetch(`${prefix}/client/people/${personId}/upload`, { method: "POST", body: form }));
 }
 
-// Calls `onEvent` for each event; `onLost` with true when the connection breaks, false when it is back.
-export function listen(onEvent, onLost) {
-  let broken = false;
-  const source = new EventSource(`${prefix}/client/events`);
+// Calls `onEvent` for each event after a revision; `onLost` with true when the connection breaks, false when it is back.
+// After a break everything may have changed, which a `reset` event says.
+export function listen(revision, onEvent, onLost, broken = false) {
+  let lost = broken;
+  const source = new EventSource(`${prefix}/client/events?since=${revision}`);
   source.onmessage = ({ data }) => onEvent(JSON.parse(data));
   source.onopen = () => {
     onLost(false);
-    if (broken) onEvent({ type: "reset" });
-    broken = false;
+    if (lost) onEvent({ type: "reset" });
+    lost = false;
   };
   source.onerror = () => {
-    broken = true;
+    lost = true;
     onLost(true);
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(onEvent, onLost), 1000);
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(revision, onEvent, onLost, true), 1000);
   };
 }

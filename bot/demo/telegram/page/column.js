@@ -77,9 +77,9 @@ export class Column {
 
   // Reads the chat anew; elements of messages that did not change stay as they are.
   async load() {
-    const { person, chatId } = this;
-    const chat = await get(`chats/${chatId}?person=${person.id}`);
-    if (person !== this.person || chatId !== this.chatId) return;
+    const { person: { id }, chatId } = this;
+    const chat = await get(`chats/${chatId}?person=${id}`);
+    if (id !== this.person.id || chatId !== this.chatId) return;
     this.chat = chat;
     const name = this.inGroup ? chat.info.title : this.bot.first_name;
     this.title.textContent = name;
@@ -87,7 +87,7 @@ export class Column {
     this.setStatus();
     this.composer.show(chat);
     const there = new Set(chat.messages.map(({ message }) => message.message_id));
-    for (const id of [...this.views.keys()]) if (!there.has(id)) this.remove(id);
+    for (const number of [...this.views.keys()]) if (!there.has(number)) this.remove(number);
     for (const view of chat.messages) this.put(view);
     this.showEmpty();
   }

@@ -149,9 +149,11 @@ async function begin() {
   followWorld();
   page.bot = await get("bot");
   document.title = page.bot.first_name;
+  // From before the chats are read, so that nothing falls between reading and listening.
+  const { revision } = page.bot;
   await loadPeople();
   wide.addEventListener("change", () => loadPeople());
-  listen(onEvent, (lost) => document.body.classList.toggle("lost", lost));
+  listen(revision, onEvent, (lost) => document.body.classList.toggle("lost", lost));
 }
 
 begin();
