@@ -41,7 +41,7 @@ def events(core: Core, p: Json) -> Json:
             return False
         return not wanted or any(fits(row["type"], pattern) for pattern in wanted)
 
-    return core.store.page("event", "/v1/events", p, keep)
+    return core.store.page("event", "/v1/events", p, takes=("type", "types", "delivery_success"), keep=keep)
 
 
 def fits(kind: str, pattern: str) -> bool:
@@ -89,7 +89,7 @@ def endpoint(core: Core, p: Json, endpoint_id: str) -> Json:  # noqa: ARG001 - e
 
 def endpoints(core: Core, p: Json) -> Json:
     """All endpoints."""
-    return core.store.page("webhook_endpoint", "/v1/webhook_endpoints", p, lambda _: True)
+    return core.store.page("webhook_endpoint", "/v1/webhook_endpoints", p)
 
 
 def update_endpoint(core: Core, p: Json, endpoint_id: str) -> Json:

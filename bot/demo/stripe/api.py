@@ -84,7 +84,10 @@ class Api:
             self._admit(request)
             return await self._serve(request, entry)
         except ApiError as error:
-            return self._answer(entry, Answer(error.status, _error_body(entry, error), entry["request_id"]))
+            refused = self._answer(entry, Answer(error.status, _error_body(entry, error), entry["request_id"]))
+            if error.error.get("code") == "lock_timeout":
+                refused.headers["Stripe-Should-Retry"] = "true"
+            return refused
 
     def _admit(self, request: Request) -> None:
         self._check_key(request.headers.get("authorization", ""))
@@ -213,11 +216,14 @@ class Api:
             headers |= {"Idempotency-Key": entry["idempotency_key"], "Original-Request": answer.request_id}
         if entry["replayed"]:
             headers["Idempotent-Replayed"] = "true"
-        if answer.status in {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}:
-            headers["Stripe-Should-Retry"] = "true"
-        elif answer.status >= HTTPStatus.BAD_REQUEST and entry["fault"] != Fault.ERROR_BEFORE:
+        if answer.status >= HTTPStatus.BAD_REQUEST and not _may_retry(entry, answer):
             headers["Stripe-Should-Retry"] = "false"
         return Response(answer.body, answer.status, headers, media_type="application/json")
+
+
+def _may_retry(entry: Json, answer: Answer) -> bool:
+    again = {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
+    return answer.status in again or entry["fault"] == Fault.ERROR_BEFORE
 
 
 def _error_body(entry: Json, error: ApiError) -> str:

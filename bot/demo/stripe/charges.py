@@ -5,7 +5,7 @@ import stripe
 from bot.demo.stripe import methods
 from bot.demo.stripe.cards import EXPIRED, Decline, TestCard, Verdict, judge_charge
 from bot.demo.stripe.core import Core, new_id, public
-from bot.demo.stripe.errors import Json
+from bot.demo.stripe.errors import Json, only
 from bot.demo.stripe.params import merge_metadata
 from bot.demo.stripe.shapes import shape
 
@@ -183,6 +183,7 @@ def retrieve(core: Core, p: Json, charge_id: str) -> Json:  # noqa: ARG001 - eve
 
 def update(core: Core, p: Json, charge_id: str) -> Json:
     """Description, metadata and the like."""
+    only(p, frozenset({"description", "metadata", "receipt_email"}))
     charge = retrieve(core, p, charge_id)
     fresh: Json = {key: p[key] for key in ("description", "receipt_email") if key in p}
     if "metadata" in p:
@@ -197,11 +198,7 @@ def update(core: Core, p: Json, charge_id: str) -> Json:
 
 def listing(core: Core, p: Json) -> Json:
     """Charges, newest first, of a customer or a payment intent if asked."""
-
-    def keep(row: Json) -> bool:
-        return all(p.get(key) in {None, row[key]} for key in ("customer", "payment_intent"))
-
-    return core.store.page("charge", "/v1/charges", p, keep)
+    return core.store.page("charge", "/v1/charges", p, by=("customer", "payment_intent"))
 
 
 def balance_transaction(core: Core, p: Json, transaction_id: str) -> Json:  # noqa: ARG001 - as all handlers
@@ -211,11 +208,7 @@ def balance_transaction(core: Core, p: Json, transaction_id: str) -> Json:  # no
 
 def balance_transactions(core: Core, p: Json) -> Json:
     """Balance transactions, newest first."""
-
-    def keep(row: Json) -> bool:
-        return all(p.get(key) in {None, row[key]} for key in ("source", "type", "currency"))
-
-    return core.store.page("balance_transaction", "/v1/balance_transactions", p, keep)
+    return core.store.page("balance_transaction", "/v1/balance_transactions", p, by=("source", "type", "currency"))
 
 
 def balance(core: Core, p: Json) -> Json:  # noqa: ARG001 - every handler takes the parameters

@@ -4,7 +4,7 @@ import stripe
 
 from bot.demo.stripe import checkout_create, customers, intents, methods, setups
 from bot.demo.stripe.core import Core
-from bot.demo.stripe.errors import ApiError, Json, invalid
+from bot.demo.stripe.errors import ApiError, Json, invalid, only
 from bot.demo.stripe.params import merge_metadata
 from bot.demo.stripe.shapes import shape
 from bot.demo.stripe.store import paginate
@@ -20,6 +20,7 @@ def retrieve(core: Core, p: Json, session_id: str) -> Json:  # noqa: ARG001 - ev
 
 def update(core: Core, p: Json, session_id: str) -> Json:
     """Metadata."""
+    only(p, frozenset({"metadata"}))
     session = retrieve(core, p, session_id)
     if "metadata" in p:
         session["metadata"] = merge_metadata(session["metadata"], p["metadata"])
@@ -35,8 +36,6 @@ def expire(core: Core, p: Json, session_id: str) -> Json:
             f"of {session['status']}.",
             param="session",
         )
-    if _paying(core, session):
-        raise invalid("This Checkout Session is being paid right now and cannot be expired.", param="session")
     return end(core, session)
 
 
@@ -60,27 +59,20 @@ def due(core: Core) -> None:
 
 
 def listing(core: Core, p: Json) -> Json:
-    """Sessions, newest first, by customer, intent or status if asked."""
+    """Sessions, newest first, by customer, intent, e-mail or status if asked."""
     email = p.get("customer_details", {}).get("email")
 
     def keep(row: Json) -> bool:
-        wanted = ("customer", "payment_intent", "setup_intent", "status")
-        if email is not None and (row["customer_details"] or {}).get("email") != email:
-            return False
-        return all(p.get(key) in {None, row.get(key)} for key in wanted)
+        return email is None or (row["customer_details"] or {}).get("email") == email
 
-    return core.store.page(_KIND, "/v1/checkout/sessions", p, keep)
+    by = ("customer", "payment_intent", "setup_intent", "status")
+    return core.store.page(_KIND, "/v1/checkout/sessions", p, by=by, takes=("customer_details",), keep=keep)
 
 
 def line_items(core: Core, p: Json, session_id: str) -> Json:
     """What is sold."""
     session = retrieve(core, p, session_id)
     return paginate(session["_items"], f"/v1/checkout/sessions/{session_id}/line_items", p)
-
-
-def _paying(core: Core, session: Json) -> bool:
-    intent = intent_of(core, session)
-    return intent is not None and intent["status"] == "succeeded"
 
 
 def intent_of(core: Core, session: Json) -> Json | None:
@@ -128,6 +120,8 @@ def _customer(core: Core, session: Json) -> str | None:
         customer = customers.create(core, entry)["id"]
         session["customer"] = customer
         core.store.save(session)
+    if customer is not None:
+        customers.need(core, customer)  # one that was deleted meanwhile is not charged
     return customer
 
 

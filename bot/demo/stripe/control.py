@@ -21,6 +21,7 @@ Order = Literal["given", "reversed", "shuffled"]
 _ACTS = (
     "add_webhook",
     "answer_bank",
+    "cancel",
     "clear_faults",
     "detach",
     "dispute",
@@ -100,6 +101,11 @@ class Control:
     def expire(self, session_id: str) -> Json:
         """Let a Checkout session run out now."""
         return public(checkout.expire(self._core, {}, session_id))
+
+    def cancel(self, session_id: str) -> str | None:
+        """Press Back on the payment page: nothing changes here; returns where the browser is sent."""
+        url: str | None = self._core.store.need("checkout.session", session_id)["cancel_url"]
+        return url
 
     # What banks and networks do.
 

@@ -4,16 +4,18 @@ import stripe
 
 from bot.demo.stripe import methods
 from bot.demo.stripe.core import Core, clear_empty, new_id
-from bot.demo.stripe.errors import Json, missing
+from bot.demo.stripe.errors import Json, missing, only
 from bot.demo.stripe.params import merge_metadata
 from bot.demo.stripe.shapes import shape
 
 _PLAIN = ("address", "balance", "description", "email", "name", "phone", "preferred_locales", "shipping", "tax_exempt")
+_TAKEN = frozenset({*_PLAIN, "metadata"})
 _DEFAULTS: Json = {"balance": 0, "preferred_locales": [], "tax_exempt": "none"}
 
 
 def create(core: Core, p: Json) -> Json:
     """A new customer."""
+    only(p, _TAKEN | {"invoice_prefix", "next_invoice_sequence", "payment_method"})
     customer = shape(
         stripe.Customer,
         id=new_id("cus_", 14),
@@ -50,6 +52,7 @@ def retrieve(core: Core, p: Json, customer_id: str) -> Json:  # noqa: ARG001 - e
 
 def update(core: Core, p: Json, customer_id: str) -> Json:
     """Set what is given."""
+    only(p, _TAKEN | {"invoice_settings"})
     customer = need(core, customer_id, param="id", status=404)
     fresh: Json = {key: clear_empty(p[key]) for key in _PLAIN if key in p}
     if "metadata" in p:
@@ -86,8 +89,4 @@ def delete(core: Core, p: Json, customer_id: str) -> Json:  # noqa: ARG001 - eve
 
 def listing(core: Core, p: Json) -> Json:
     """Customers, newest first; by e-mail if asked."""
-
-    def keep(row: Json) -> bool:
-        return not row.get("deleted") and p.get("email") in {None, row.get("email")}
-
-    return core.store.page("customer", "/v1/customers", p, keep)
+    return core.store.page("customer", "/v1/customers", p, by=("email",), keep=lambda row: not row.get("deleted"))

@@ -129,8 +129,4 @@ def close(core: Core, p: Json, dispute_id: str) -> Json:
 
 def listing(core: Core, p: Json) -> Json:
     """Disputes, newest first, of a charge or payment intent if asked."""
-
-    def keep(row: Json) -> bool:
-        return all(p.get(key) in {None, row[key]} for key in ("charge", "payment_intent"))
-
-    return core.store.page("dispute", "/v1/disputes", p, keep)
+    return core.store.page("dispute", "/v1/disputes", p, by=("charge", "payment_intent"))

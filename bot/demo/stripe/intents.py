@@ -343,8 +343,4 @@ def listing(core: Core, p: Json) -> Json:
     """PaymentIntents, newest first, of one customer if asked."""
     if "customer" in p:
         core.store.need("customer", p["customer"], param="customer")
-
-    def keep(row: Json) -> bool:
-        return p.get("customer") in {None, row["customer"]}
-
-    return core.store.page("payment_intent", "/v1/payment_intents", p, keep)
+    return core.store.page("payment_intent", "/v1/payment_intents", p, by=("customer",))

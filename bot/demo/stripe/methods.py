@@ -7,7 +7,7 @@ import stripe
 
 from bot.demo.stripe.cards import BY_API_NAME, BY_NUMBER, TestCard
 from bot.demo.stripe.core import Core, clear_empty, new_id
-from bot.demo.stripe.errors import ApiError, Json, invalid, missing
+from bot.demo.stripe.errors import ApiError, Json, invalid, missing, only
 from bot.demo.stripe.params import merge_metadata
 from bot.demo.stripe.shapes import shape
 
@@ -160,6 +160,7 @@ def create(core: Core, p: Json) -> Json:
 
 def attach(core: Core, p: Json, method_id: str) -> Json:
     """Attach to a customer."""
+    only(p, frozenset({"customer"}))
     if "customer" not in p:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
     customer = core.store.need("customer", p["customer"], param="customer")
@@ -209,6 +210,8 @@ def update(core: Core, p: Json, method_id: str) -> Json:
         raise invalid(
             "You must save this PaymentMethod to a customer before you can update it.", param="payment_method"
         )
+    only(p, frozenset({"allow_redisplay", "billing_details", "card", "metadata"}))
+    only(p.get("card", {}), frozenset({"exp_month", "exp_year"}))
     fresh: Json = {}
     if "metadata" in p:
         fresh["metadata"] = merge_metadata(method["metadata"], p["metadata"])
@@ -262,12 +265,14 @@ def customer_listing(core: Core, p: Json, customer_id: str) -> Json:
 def of_customer(core: Core, p: Json, customer_id: str, url: str, *, status: int) -> Json:
     """Payment methods attached to a customer, newest first."""
     core.store.need("customer", customer_id, param="customer", status=status)
-
-    def keep(row: Json) -> bool:
-        fits = all(p.get(key) in {None, row[key]} for key in ("type", "allow_redisplay"))
-        return row["customer"] == customer_id and fits
-
-    return core.store.page("payment_method", url, p, keep)
+    return core.store.page(
+        "payment_method",
+        url,
+        p,
+        by=("type", "allow_redisplay"),
+        takes=("customer",),
+        keep=lambda row: bool(row["customer"] == customer_id),
+    )
 
 
 def customer_retrieve(core: Core, p: Json, customer_id: str, method_id: str) -> Json:  # noqa: ARG001 - as all

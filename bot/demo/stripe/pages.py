@@ -164,9 +164,11 @@ class Pages:
         intent = self._intent(request)
         if intent is None:
             return JSONResponse({"message": "This page does not exist."}, HTTPStatus.NOT_FOUND)
-        approve = (await request.body()) == b'{"approve":true}'
         try:
+            approve = json.loads(await request.body()).get("approve") is True
             where = checkout.authenticate(self._core, intent, approve=approve)
+        except (ValueError, AttributeError):
+            return JSONResponse({"message": "The answer could not be read."}, HTTPStatus.BAD_REQUEST)
         except ApiError as error:
             return JSONResponse({"message": str(error)}, error.status)
         finally:

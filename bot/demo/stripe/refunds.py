@@ -136,8 +136,4 @@ def update(core: Core, p: Json, refund_id: str) -> Json:
 
 def listing(core: Core, p: Json) -> Json:
     """Refunds, newest first, of a charge or payment intent if asked."""
-
-    def keep(row: Json) -> bool:
-        return all(p.get(key) in {None, row[key]} for key in ("charge", "payment_intent"))
-
-    return core.store.page("refund", "/v1/refunds", p, keep)
+    return core.store.page("refund", "/v1/refunds", p, by=("charge", "payment_intent"))

@@ -249,8 +249,4 @@ def abandon(core: Core, intent: Json, reason: str | None) -> None:
 
 def listing(core: Core, p: Json) -> Json:
     """SetupIntents, newest first, of a customer or payment method if asked."""
-
-    def keep(row: Json) -> bool:
-        return all(p.get(key) in {None, row[key]} for key in ("customer", "payment_method"))
-
-    return core.store.page("setup_intent", "/v1/setup_intents", p, keep)
+    return core.store.page("setup_intent", "/v1/setup_intents", p, by=("customer", "payment_method"))

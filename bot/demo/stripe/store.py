@@ -5,9 +5,10 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bot.demo.stripe.errors import Json, invalid, missing
+from bot.demo.stripe.errors import Json, invalid, missing, only
 
 _MAX_PAGE, _PAGE = 100, 10
+_CURSORS = frozenset({"created", "ending_before", "limit", "starting_after"})
 
 
 class Store:
@@ -90,9 +91,34 @@ class Store:
         """All objects of a kind, oldest first; safe to change while going through."""
         return iter(list(self._kinds.get(kind, {}).values()))
 
-    def page(self, kind: str, url: str, params: Json, keep: Callable[[Json], bool]) -> Json:
-        """A list answer: newest first, with Stripe's cursors, limits and `created` filter."""
-        rows = [row for row in self.every(kind) if keep(row) and _created(row, params.get("created"))]
+    def page(
+        self,
+        kind: str,
+        url: str,
+        params: Json,
+        *,
+        by: tuple[str, ...] = (),
+        takes: tuple[str, ...] = (),
+        keep: Callable[[Json], bool] = lambda _: True,
+    ) -> Json:
+        """A list answer: newest first, with Stripe's cursors, limits and `created` filter.
+
+        Args:
+            kind: what is listed.
+            url: the address of the list.
+            params: those of the request; one that is not named here is refused, not ignored.
+            by: parameters that a row's field of that name must equal.
+            takes: further parameters that `keep` looks at.
+            keep: which rows belong to the list at all.
+        """
+        only(params, _CURSORS | {*by, *takes})
+        rows = [
+            row
+            for row in self.every(kind)
+            if keep(row)
+            and all(params.get(name) in {None, row.get(name)} for name in by)
+            and _created(row, params.get("created"))
+        ]
         rows.reverse()
         return paginate(rows, url, params)
 

@@ -233,6 +233,16 @@ async def test_a_session_is_expired_by_hand_once_and_not_after_it_was_paid(shop:
         await shop.api.checkout.sessions.expire_async(paid.id)
 
 
+async def test_a_customer_deleted_meanwhile_is_not_charged(shop: Shop) -> None:
+    ada = await shop.customer()
+    session = await payment_session(shop, ada.id, cancel_url="https://example.com/no")
+    assert shop.stand_in.control.cancel(session.id) == "https://example.com/no"
+    await shop.api.customers.delete_async(ada.id)
+    refused = await fill(shop, session, "4242424242424242")
+    assert (refused.status_code, refused.json()["code"]) == (400, "resource_missing")
+    assert shop.stand_in.control.charges() == []
+
+
 async def test_sessions_are_found_by_customer_and_status(shop: Shop) -> None:
     ada, bob = await shop.customer(), await shop.customer()
     first, second = await setup_session(shop, ada.id), await setup_session(shop, ada.id)

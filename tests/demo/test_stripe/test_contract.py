@@ -298,3 +298,13 @@ async def test_the_clock_of_the_stand_in_is_the_one_handed_in(shop: Shop) -> Non
     assert isinstance(shop.clock, Clock)
     shop.clock.at = START + 86_400 * 40
     assert (await shop.customer()).created == START + 86_400 * 40
+
+
+async def test_a_filter_that_would_be_ignored_is_refused(shop: Shop) -> None:
+    with pytest.raises(stripe.APIError) as refused:
+        await shop.api.charges.list_async({"transfer_group": "x"})
+    assert refused.value.http_status == 501
+    with pytest.raises(stripe.APIError) as source:
+        await shop.api.customers.create_async({"source": "tok_visa"})
+    assert source.value.http_status == 501
+    assert shop.event_types() == []
