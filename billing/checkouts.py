@@ -33,8 +33,6 @@ from billing.models import IN_FLIGHT, Checkout, CheckoutPurpose, CheckoutStatus,
 
 log = logging.getLogger(__name__)
 
-OPEN_FOR = timedelta(hours=23)
-"""Stripe takes 30 minutes to 24 hours from when its own clock sees the request."""
 _OPENING_FOR = timedelta(minutes=2)
 """Longer than the calls that open a page; one that is not open by then is given up."""
 _CHUNK = 50
@@ -123,7 +121,6 @@ class Checkouts:
             title=title,
             success_url=self._success_url,
             cancel_url=self._cancel_url,
-            expires_at=checkout.expires_at,
             language=customer.language,
         )
 
@@ -235,12 +232,18 @@ async def want(
         idempotency_key=f"checkout-{secrets.token_hex(16)}",
         payment_id=payment_id,
         created_at=now,
-        expires_at=now + OPEN_FOR,
         check_at=now + _OPENING_FOR,
     )
     session.add(checkout)
     await session.flush()
     return checkout
+
+
+async def hurry(session: AsyncSession, *, now: datetime) -> None:
+    """Have every open page looked at in the next round, whenever its time was."""
+    await session.execute(
+        update(Checkout).where(Checkout.status == CheckoutStatus.OPEN, Checkout.check_at > now).values(check_at=now)
+    )
 
 
 async def show_in(session: AsyncSession, checkout_id: int, message_id: int) -> None:

@@ -133,7 +133,6 @@ class PageRequest:
         title: what it is for, in the customer's words.
         success_url: where the browser goes when it is done, `{CHECKOUT_SESSION_ID}` in it is the page's id;
             `cancel_url`: where it goes when it is given up.
-        expires_at: when the page closes by itself.
         language: the customer's, as an IETF tag.
     """
 
@@ -146,7 +145,6 @@ class PageRequest:
     title: str
     success_url: str
     cancel_url: str
-    expires_at: datetime
     language: str = "en"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import accounts, cards, ledger
@@ -229,3 +229,9 @@ def next_look(payment: Payment, now: datetime) -> datetime:
     wait = _SOON if age < _OFTEN_FOR else _SOMETIMES if age < _SOMETIMES_FOR else _SELDOM
     end = payment.created_at + ACTION_FOR
     return min(now + wait, end) if now < end else now + wait
+
+
+async def hurry(session: AsyncSession, *, now: datetime) -> None:
+    """Have every payment whose result is open looked at in the next round, whenever its time was."""
+    open_ones = Payment.status.in_((PaymentStatus.UNKNOWN, PaymentStatus.ACTION))
+    await session.execute(update(Payment).where(open_ones, Payment.check_at > now).values(check_at=now))

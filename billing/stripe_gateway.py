@@ -120,7 +120,6 @@ class StripeGateway:
             "currency": self._currency.code,
             "customer": request.customer_provider_id,
             "expand": _PAGE_OBJECTS,
-            "expires_at": int(request.expires_at.timestamp()),
             "locale": request.language if request.language in _LOCALES else "auto",
             "metadata": {"checkout_id": str(request.checkout_id)},
             "success_url": request.success_url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
-from billing import checks, metering, month_run
+from billing import checkouts, checks, metering, month_run, payments
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -33,6 +33,10 @@ def jobs(app: App) -> Mapping[str, Chore]:
     async def reconcile() -> int:
         while await app.reconciler.tick():
             pass
+        # Who runs the job by hand wants to know now, not when the next look is due.
+        async with app.database.transaction() as session:
+            await checkouts.hurry(session, now=app.clock.now())
+            await payments.hurry(session, now=app.clock.now())
         await look_after_money(app)
         return 0
 

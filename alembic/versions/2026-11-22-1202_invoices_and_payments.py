@@ -215,7 +215,6 @@ def upgrade() -> None:
         sa.Column("payment_id", BIG, nullable=True),
         sa.Column("message_id", BIG, nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("check_at", sa.BigInteger(), nullable=False),
         sa.Column("checks", BIG, nullable=False),
         sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name=op.f("fk_checkouts_customer_id_customers")),

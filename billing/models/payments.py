@@ -98,7 +98,7 @@ class Checkout(Base):
     message_id: Mapped[int | None]
     """The chat message that shows its link, to be edited when it is done."""
     created_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
+    """The page closes by itself a day later, by the provider's own clock: ours may be another."""
     check_at: Mapped[datetime]
     """When to ask the provider next."""
     checks: Mapped[int] = mapped_column(default=0)
