@@ -293,7 +293,7 @@ class Cashier:
     async def _read(self, payment: Payment, request: ChargeRequest) -> Charge | None:
         if payment.provider_id is not None:
             return await self._gateway.get_charge(payment.provider_id)
-        return await self._gateway.find_charge(request.customer_provider_id, payment.id, payment.created_at)
+        return await self._gateway.find_charge(request.customer_provider_id, payment.id)
 
     async def _cancel(self, payment: Payment, page_id: str | None) -> Charge:
         if payment.method is PaymentMethod.CHECKOUT:

@@ -5,7 +5,6 @@ Every writing call takes a key made from a row that was committed before: the sa
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -216,8 +215,8 @@ class Gateway(Protocol):
         """Return a charge as it is now, `None` if the provider does not know it."""
         ...
 
-    async def find_charge(self, customer_provider_id: str, payment_id: int, since: datetime) -> Charge | None:
-        """Return the customer's charge that carries our payment id, `None` if there is none since then."""
+    async def find_charge(self, customer_provider_id: str, payment_id: int) -> Charge | None:
+        """Return the customer's charge that carries our payment id, `None` if there is none."""
         ...
 
     async def cancel_charge(self, provider_id: str) -> Charge:

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TypeVar, cast
 
@@ -40,8 +39,6 @@ _TIMEOUT_S = 25.0
 _TOLERANCE_S = 300
 _PAGE_OBJECTS = ["setup_intent", "payment_intent"]
 _CARD_ONLY = ["card"]
-_CLOCKS_APART = timedelta(minutes=10)
-"""How far Stripe's clock may be behind ours when charges are looked up by their time."""
 _NAME_MOST = 150
 
 _LANGUAGES = "bg cs da de el en es et fi fil fr hr hu id it ja ko lt lv ms mt nb nl pl pt ro ru sk sl sv th tr vi zh"
@@ -220,16 +217,13 @@ class StripeGateway:
         """Return a PaymentIntent as it is now."""
         return await self._find(self._charge, self._stripe.v1.payment_intents.retrieve_async, provider_id)
 
-    async def find_charge(self, customer_provider_id: str, payment_id: int, since: datetime) -> Charge | None:
+    async def find_charge(self, customer_provider_id: str, payment_id: int) -> Charge | None:
         """Return the customer's PaymentIntent that carries our payment id.
 
-        Listed, not searched: Stripe's search index may be a minute or, in an outage, hours behind.
+        Listed, not searched: Stripe's search index may be a minute or, in an outage, hours behind. And listed from
+        the newest on without asking since when: Stripe's clock and ours need not agree.
         """
-        params: Json = {
-            "customer": customer_provider_id,
-            "created": {"gte": int((since - _CLOCKS_APART).timestamp())},
-            "limit": 100,
-        }
+        params: Json = {"customer": customer_provider_id, "limit": 100}
         while True:
             listed = await self._call(self._stripe.v1.payment_intents.list_async, params)
             page: Json = self._decode(listed, dict)
