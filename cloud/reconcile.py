@@ -161,10 +161,8 @@ class Reconciler:
                     return await self._keep_up(work)
                 case State.DELETING | State.FAILED | State.DELETED:
                     return await self._remove(work)
-        except Exception as error:
-            # Nobody waits for this task, and one deployment's trouble is none of the others'.
-            if not isinstance(error, DriverError):
-                log.exception("deployment %s", work.deployment.id)
+        except Exception as error:  # noqa: BLE001 nobody waits for this task; one's trouble is none of the others'
+            _log(error)
             return await self._again(work, error)
 
     # --- the three things that can be wanted
@@ -281,10 +279,17 @@ async def _all(acts: Iterable[Awaitable[Sight]]) -> tuple[list[Sight], list[Exce
         if isinstance(result, Sight):
             sights.append(result)
         elif isinstance(result, Exception):
+            _log(result)
             errors.append(result)
         else:
             raise result  # cancelled: this is no answer of the cloud's
     return sights, errors
+
+
+def _log(error: Exception) -> None:
+    """Show the operator what is our own mistake; what the cloud says is told where it belongs."""
+    if not isinstance(error, DriverError):
+        log.error("looking after a deployment", exc_info=error)
 
 
 def _words(error: Exception) -> str:
