@@ -101,7 +101,9 @@ class Cashier:
             if wish is None:
                 return None
             step = await settling.next_step(session, customer, wish, minimum=self._minimum, now=now)
-            return step or await self._over(session, customer, now)
+            if step is None:
+                await self._over(session, customer, now)
+            return step
 
     async def _go_on(self, customer_id: int, step: Step, outcome: _Outcome, *, by_card: bool) -> Step | None:
         async with self._database.transaction() as session:
@@ -112,7 +114,9 @@ class Cashier:
             if wish is None:
                 return None
             following = await settling.after(session, customer, wish, step, payment, minimum=self._minimum, now=now)
-            return following or await self._over(session, customer, now)
+            if following is None:
+                await self._over(session, customer, now)
+            return following
 
     async def _over(self, session: AsyncSession, customer: Customer, now: datetime) -> None:
         """What was due had its turn: an order that waits for money may go through now (C2)."""
