@@ -53,8 +53,7 @@ class PrivateKey(BadKey):
 
     def __init__(self) -> None:
         super().__init__(
-            "That is a private key, which nobody else may see: delete the message and stop using the key. "
-            + _HOW_TO
+            "That is a private key, which nobody else may see: delete the message and stop using the key. " + _HOW_TO
         )
 
 
@@ -62,9 +61,7 @@ class SeveralLines(BadKey):
     """More than one line, or characters that do not print."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "A public key is one line of printable text. Copy the whole line of the .pub file, once."
-        )
+        super().__init__("A public key is one line of printable text. Copy the whole line of the .pub file, once.")
 
 
 class HasOptions(BadKey):

@@ -109,9 +109,7 @@ SHORT_RSA = made("ssh-rsa", key_size=1024)
         ),
     ],
 )
-def test_refuses_everything_else_and_says_what_to_do(
-    text: str, error: type[ssh_keys.BadKey], says: str
-) -> None:
+def test_refuses_everything_else_and_says_what_to_do(text: str, error: type[ssh_keys.BadKey], says: str) -> None:
     with pytest.raises(error) as caught:
         parse_public_key(text)
     assert type(caught.value) is error

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncssh
+
 from cloud.cloud_init import user_data
 from cloud.drivers.base import Driver, Machine, MachineSpec, Power
 from cloud.drivers.qemu import QemuDriver, QemuOptions
 from cloud.drivers.simulated import SimulatedDriver
-from cloud.ssh_keys import generate_host_key
+from cloud.ssh_keys import generate_host_key, public_of
 
 CUSTOMER = generate_host_key()
 """The key pair that logs in."""
@@ -79,3 +81,31 @@ async def seen_running(driver: Driver, name: str) -> Machine:
             if machine.power is Power.RUNNING:
                 return machine
             await asyncio.sleep(0.1)
+
+
+def trusted(host: str, port: int, spec: MachineSpec) -> asyncssh.SSHKnownHosts:
+    """What an SSH client must be told to accept the machine's host key and no other."""
+    return asyncssh.import_known_hosts(f"[{host}]:{port} {public_of(spec.host_key)}\n")
+
+
+async def ssh(driver: Driver, spec: MachineSpec, command: str) -> str:
+    """Log in as the customer, insisting on our host key, and return what the command prints."""
+    machine = await seen_running(driver, spec.name)
+    async with asyncssh.connect(
+        machine.host,
+        machine.port,
+        username=spec.user,
+        client_keys=[asyncssh.import_private_key(CUSTOMER.private)],
+        known_hosts=trusted(machine.host, machine.port, spec),
+        config=[],
+        connect_timeout=30,
+    ) as connection:
+        done = await connection.run(command, check=False, timeout=60)
+    return str(done.stdout) + str(done.stderr)
+
+
+async def until(check: Callable[[], bool], *, seconds: float = 30) -> None:
+    """Wait for something that tells nobody."""
+    async with asyncio.timeout(seconds):
+        while not check():  # noqa: ASYNC110 -- see above
+            await asyncio.sleep(0.05)

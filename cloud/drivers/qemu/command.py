@@ -55,10 +55,8 @@ def _disk(name: str, file: str, options: str) -> list[str]:
 def _confinement(isolation: Isolation) -> list[str]:
     """Return what limits a guest that broke out of its virtual machine.
 
-    `spawn=deny` cannot be had together with `-daemonize`, nor `elevateprivileges=deny` with becoming another
-    user; the filter itself already takes away what setuid programs could give.
+    `spawn=deny` and `elevateprivileges=deny` cannot be had together with `-daemonize`, which forks and starts a
+    session; the filter already takes away what setuid programs could give.
     """
-    sandbox = "on,obsolete=deny,resourcecontrol=deny"
-    if isolation.user:
-        return ["-sandbox", sandbox, "-runas", isolation.user]
-    return ["-sandbox", f"{sandbox},elevateprivileges=deny"]
+    become = ["-runas", isolation.user] if isolation.user else []
+    return ["-sandbox", "on,obsolete=deny,resourcecontrol=deny", *become]

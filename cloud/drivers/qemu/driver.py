@@ -30,6 +30,7 @@ T = TypeVar("T")
 _QUIT_SECONDS = 5.0
 _KILL_SECONDS = 10.0
 _BUTTON_SECONDS = 3.0
+_ASK_SECONDS = 0.5
 
 
 class QemuDriver:
@@ -203,12 +204,19 @@ class QemuDriver:
             if record.phase is Phase.STARTED and record.boot_id != boot_id():
                 return Power.STARTING, "its host was restarted; waiting for its turn to boot"
             return Power.STOPPED, "off"
+        # One question at a time: each costs a booting guest a process, and few may wait at its SSH server.
+        if name not in self._watching and self._answered.get(name) != running:
+            await self._ask(name, record, running)
         if self._answered.get(name) == running:
             return Power.RUNNING, ""
+        return Power.STARTING, "booting, waiting for its SSH server"
+
+    async def _ask(self, name: str, record: Record, running: Process) -> bool:
+        """Return, and remember for as long as it runs, whether the guest's SSH server greets."""
         if await ssh_banner(record.bind, record.port):
             self._answered[name] = running
-            return Power.RUNNING, ""
-        return Power.STARTING, "booting, waiting for its SSH server"
+            return True
+        return False
 
     async def _resume(self, name: str) -> None:
         """Queue a machine that ought to run and whose boot nobody in this process sees to."""
@@ -266,11 +274,10 @@ class QemuDriver:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.options.boot_seconds):
-                    while (record := self._read(name)) and self._find(name):
-                        power, _ = await self._state(name, record)
-                        if power is Power.RUNNING:
+                    while (record := self._read(name)) and (running := self._find(name)):
+                        if await self._ask(name, record, running):
                             break
-                        await asyncio.sleep(0.3)
+                        await asyncio.sleep(_ASK_SECONDS)
         finally:
             slot.release()
 

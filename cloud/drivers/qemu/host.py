@@ -117,7 +117,10 @@ class Host:
         folder.control.unlink(missing_ok=True)
         isolation = network.isolate(self.options.user)
         command = command_line(folder, record, boot, isolation, kvm=kvm_works(boot))
-        run("nice", *command, cwd=folder.path)
+        try:
+            run("nice", *command, cwd=folder.path)
+        except ToolFailed as error:
+            raise ToolFailed("QEMU", error.output) from error
 
     def _with_free_port(self, record: Record, error: ToolFailed) -> Record:
         """Return the record with another port if its own was taken by a stranger and nobody used it yet."""

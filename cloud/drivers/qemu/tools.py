@@ -42,7 +42,7 @@ class ToolFailed(TryAgain):
 
     def __init__(self, name: str, output: str) -> None:
         lines = output.strip().splitlines()
-        super().__init__(f"{name} does not work: {lines[-1] if lines else 'it said nothing'}")
+        super().__init__(f"{name} does not work: {lines[-1] if lines else output}")
         self.output = output
 
 
@@ -87,5 +87,5 @@ def run(name: str, *args: str | Path, cwd: Path | None = None, input_text: str =
     except subprocess.TimeoutExpired as error:
         raise ToolFailed(name, f"it did not end within {_SECONDS_MAX} s") from error
     if done.returncode:
-        raise ToolFailed(name, done.stdout)
+        raise ToolFailed(name, done.stdout or f"it ended with {done.returncode}")
     return done.stdout
