@@ -40,6 +40,10 @@ demo: install ## the whole system on this machine, no account anywhere: prints t
 	@bot/demo/packages.sh demo
 	@exec $(BIN)/python -m bot demo
 
+.PHONY: demo-clean
+demo-clean: install ## remove everything that the demo keeps, its machines too
+	@$(BIN)/python -m bot demo --clean
+
 .PHONY: test
 test: install ## all tests but the slow ones
 	@bot/demo/packages.sh test

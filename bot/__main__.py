@@ -5,8 +5,10 @@ What a command needs is imported when it runs, so that `--help` answers at once.
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 JOBS = {
     "meter": "record the hours that were used",
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.version:
         return _version()
     if parsed.command == "demo":
-        return _demo()
+        return _demo(parsed)
     from bot.settings import CannotStart, InvalidSettings  # noqa: PLC0415 - see the module's docstring
 
     try:
@@ -57,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     job.add_argument("name", choices=JOBS, metavar="NAME")
     commands.add_parser("doctor", help="check token, Stripe, database, machines and mail; exit 1 if any fails")
-    commands.add_parser("demo", help="the whole system on this machine, no account anywhere")
+    demo = commands.add_parser("demo", help="the whole system on this machine, no account anywhere")
+    demo.add_argument("--port", type=int, help="where the chat page is; the next free port if it is taken")
+    demo.add_argument("--folder", type=Path, default=Path("data/demo"), help="where everything is kept")
+    demo.add_argument("--clean", action="store_true", help="delete the demo's machines and its folder, and end")
     return parser
 
 
@@ -73,10 +78,11 @@ def _version() -> int:
     return 0
 
 
-def _demo() -> int:
+def _demo(parsed: argparse.Namespace) -> int:
     from bot.demo.world import main as run_demo  # noqa: PLC0415
 
-    return run_demo()
+    port = parsed.port or int(os.environ.get("DEMO_PORT") or 0) or None
+    return run_demo(folder=parsed.folder, port=port, clean=parsed.clean)
 
 
 def _migrate() -> int:

@@ -23,6 +23,8 @@ from billing.models import JobRun
 log = logging.getLogger(__name__)
 
 _SECOND = timedelta(seconds=1)
+_LOOKS = 10
+"""Looks at the clock in a second."""
 _LEASE = timedelta(minutes=30)
 """A process that died in a job holds it no longer than this."""
 _ERROR = 200
@@ -67,13 +69,21 @@ class Clockwork:
         return [name for _, name in sorted(due) if await self._run(name, seen=_tick(rows.get(name)), now=now)]
 
     async def run_for_ever(self) -> None:
-        """Look every second."""
+        """Look every second, and at once when the clock has jumped ahead: after a sleep, or moved by hand."""
         while True:
             try:
                 await self.tick()
             except Exception:
                 log.exception("clockwork")
-            await asyncio.sleep(1)
+            await self._second()
+
+    async def _second(self) -> None:
+        """Wait a second, or until the clock jumps."""
+        before = self.clock.now()
+        for _ in range(_LOOKS):
+            await asyncio.sleep(1 / _LOOKS)
+            if self.clock.now() - before > 2 * _SECOND:
+                return
 
     async def _run(self, name: str, *, seen: datetime, now: datetime) -> bool:
         if not await self._take(name, seen, now):

@@ -32,7 +32,9 @@ async def collect(session: ReadSession, registry: CollectorRegistry) -> None:
         notices.labels(status.value).set(count or 0)
     tick = Gauge("bot_job_last_tick_timestamp_seconds", "When a job last became due.", ["job"], registry=registry)
     done = Gauge("bot_job_last_success_timestamp_seconds", "When a job last succeeded.", ["job"], registry=registry)
+    running = Gauge("bot_job_running", "1 while a job is at work.", ["job"], registry=registry)
     for run in await session.scalars(select(JobRun)):
+        running.labels(run.name).set(run.leased_until is not None)
         tick.labels(run.name).set(run.tick_at.timestamp())
         if run.finished_at is not None:
             done.labels(run.name).set(run.finished_at.timestamp())

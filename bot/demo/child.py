@@ -1,0 +1,117 @@
+"""The unchanged product as a child process: its log kept, and started again whenever it ends by itself."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+_COMMAND = (sys.executable, "-m", "bot", "run")
+_LOG_BYTES = 5_000_000
+_LINE_BYTES = 1 << 20
+_STOP_SECONDS = 12.0
+_GOOD_SECONDS = 10.0
+"""A start that lasted so long was a good one."""
+_LONGEST_PAUSE_S = 10.0
+_TROUBLE = re.compile(r"\S+ (?:WARNING|ERROR|CRITICAL) (.+)")
+
+
+class Child:
+    """Runs the product until it is stopped."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path, log: Path, say: Callable[[str], None]) -> None:
+        """Take its environment, where it runs, the file of its log, and who is told of what goes wrong."""
+        self._environment = dict(environment)
+        self._folder = folder
+        self._say = say
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=1)
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+        self._last_line = ""
+        self.refusal = ""
+        """Why it ended by itself last, in its own words; empty if it has not, or was killed."""
+
+    async def run(self) -> None:
+        """Start it, and again whenever it ends by itself, sooner or later as it lasted; until `stop`."""
+        loop, pause_s = asyncio.get_running_loop(), 0.0
+        while not self._stopping:
+            started = loop.time()
+            code = await self._once()
+            if self._stopping:
+                return
+            self.refusal = self._last_line if code > 0 else ""
+            pause_s = 0.0 if loop.time() - started > _GOOD_SECONDS else min(2 * pause_s + 0.5, _LONGEST_PAUSE_S)
+            self._say(f"The product ended ({_how(code)}) and is started again.")
+            await asyncio.sleep(pause_s)
+
+    async def stop(self) -> None:
+        """Have it finish what is in hand, and end it if that takes too long."""
+        self._stopping = True
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    def close(self) -> None:
+        """Close the log."""
+        self._log.close()
+
+    async def _once(self) -> int:
+        # In a session of its own: Ctrl-C is for the demo, which then stops the product in its order. But a demo
+        # that is killed must not leave a product behind.
+        guard = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
+        self._process = await asyncio.create_subprocess_exec(
+            *guard,
+            *_COMMAND,
+            cwd=self._folder,
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            limit=_LINE_BYTES,
+        )
+        following = asyncio.create_task(self._follow(self._process.stdout))
+        code = await self._process.wait()
+        await asyncio.wait([following], timeout=1)
+        following.cancel()
+        return code
+
+    async def _follow(self, output: asyncio.StreamReader | None) -> None:
+        while output and (line := await output.readline()):
+            text = line.decode(errors="replace").rstrip()
+            self._last_line = text
+            self._log.emit(logging.LogRecord("product", logging.INFO, "", 0, text, None, None))
+            if trouble := _TROUBLE.fullmatch(text):
+                self._say(f"product: {trouble[1]}")
+
+
+def environment(settings: Mapping[str, str], known: frozenset[str]) -> dict[str, str]:
+    """The environment of the product: ours without any of its settings, and then those given.
+
+    Args:
+        settings: the settings of this product.
+        known: the names of all settings; one of another installation must not get in here.
+    """
+    ours = {name: value for name, value in os.environ.items() if name.upper() not in known}
+    root = str(Path(__file__).resolve().parents[2])
+    return {**ours, "PYTHONPATH": os.pathsep.join(filter(None, (root, ours.get("PYTHONPATH")))), **settings}
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        return f"by {signal.Signals(-code).name}"
+    return f"with exit code {code}"
