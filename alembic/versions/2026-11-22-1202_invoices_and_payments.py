@@ -171,6 +171,7 @@ def upgrade() -> None:
         sa.Column("method", sa.String(32), nullable=False),
         sa.Column("card_id", BIG, nullable=True),
         sa.Column("amount", BIG, nullable=False),
+        sa.Column("stars", BIG, nullable=True),
         sa.Column("status", sa.String(32), nullable=False),
         sa.Column("operation", sa.String(length=96), nullable=False),
         sa.Column("idempotency_key", sa.String(length=64), nullable=False),
@@ -185,7 +186,9 @@ def upgrade() -> None:
         sa.Column("checks", BIG, nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("refunded", BIG, nullable=False),
+        sa.Column("refund_wanted_at", sa.BigInteger(), nullable=True),
         sa.Column("disputed", BIG, nullable=False),
+        sa.CheckConstraint("(method = 'stars') = (stars IS NOT NULL)", name=op.f("ck_payments_stars_are_counted")),
         sa.CheckConstraint("amount > 0", name=op.f("ck_payments_amount_positive")),
         sa.ForeignKeyConstraint(["card_id"], ["cards.id"], name=op.f("fk_payments_card_id_cards")),
         sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name=op.f("fk_payments_customer_id_customers")),
@@ -202,6 +205,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("status IN ('created', 'unknown', 'action')"),
         postgresql_where=sa.text("status IN ('created', 'unknown', 'action')"),
+    )
+    op.create_index(
+        "ix_payments_refund_wanted",
+        "payments",
+        ["refund_wanted_at"],
+        unique=False,
+        sqlite_where=sa.text("refund_wanted_at IS NOT NULL"),
+        postgresql_where=sa.text("refund_wanted_at IS NOT NULL"),
     )
     op.create_table(
         "checkouts",

@@ -62,8 +62,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("redeemed_by", BIG, nullable=True),
         sa.Column("redeemed_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("(redeemed_by IS NULL) = (redeemed_at IS NULL)", name=op.f("ck_vouchers_redeemed_once")),
         sa.CheckConstraint("amount > 0", name=op.f("ck_vouchers_amount_positive")),
+        sa.CheckConstraint("redeemed_at IS NULL OR revoked_at IS NULL", name=op.f("ck_vouchers_redeemed_or_revoked")),
         sa.ForeignKeyConstraint(["redeemed_by"], ["customers.id"], name=op.f("fk_vouchers_redeemed_by_customers")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_vouchers")),
         sa.UniqueConstraint("code_hash", name=op.f("uq_vouchers_code_hash")),
@@ -75,6 +77,7 @@ def upgrade() -> None:
         sa.Column("customer_id", BIG, nullable=False),
         sa.Column("amount", BIG, nullable=False),
         sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.Column("operation", sa.String(length=96), nullable=False),
         sa.Column("status", sa.String(32), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("decided_at", sa.BigInteger(), nullable=True),
@@ -85,6 +88,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["voucher_id"], ["vouchers.id"], name=op.f("fk_voucher_requests_voucher_id_vouchers")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_voucher_requests")),
+        sa.UniqueConstraint("operation", name=op.f("uq_voucher_requests_operation")),
     )
     op.create_index(op.f("ix_voucher_requests_customer_id_id"), "voucher_requests", ["customer_id", "id"], unique=False)
     op.create_index(op.f("ix_voucher_requests_status_id"), "voucher_requests", ["status", "id"], unique=False)

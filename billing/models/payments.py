@@ -152,7 +152,14 @@ class Payment(Base):
             sqlite_where=sa.text("status IN ('created', 'unknown', 'action')"),
             postgresql_where=sa.text("status IN ('created', 'unknown', 'action')"),
         ),
+        Index(
+            "ix_payments_refund_wanted",
+            "refund_wanted_at",
+            sqlite_where=sa.text("refund_wanted_at IS NOT NULL"),
+            postgresql_where=sa.text("refund_wanted_at IS NOT NULL"),
+        ),
         CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("(method = 'stars') = (stars IS NOT NULL)", name="stars_are_counted"),
     )
 
     id: Mapped[Id]
@@ -161,6 +168,8 @@ class Payment(Base):
     method: Mapped[PaymentMethod]
     card_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("cards.id"))
     amount: Mapped[Amount]
+    stars: Mapped[int | None]
+    """What the chat takes for it, in Telegram Stars; the rate of that day is in these two numbers."""
     status: Mapped[PaymentStatus]
     operation: Mapped[str] = mapped_column(sa.String(96), unique=True)
     """What set it off: the same tap, or the same try of the calendar, makes one payment."""
@@ -180,6 +189,8 @@ class Payment(Base):
     checks: Mapped[int] = mapped_column(default=0)
     ended_at: Mapped[datetime | None]
     refunded: Mapped[Amount] = mapped_column(default=0)
+    refund_wanted_at: Mapped[datetime | None]
+    """Stars that an administrator gives back and the chat has not confirmed; cleared when it has."""
     disputed: Mapped[Amount] = mapped_column(default=0)
 
 

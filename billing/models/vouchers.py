@@ -18,6 +18,7 @@ class Voucher(Base):
         Index(None, "batch"),
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("(redeemed_by IS NULL) = (redeemed_at IS NULL)", name="redeemed_once"),
+        CheckConstraint("redeemed_at IS NULL OR revoked_at IS NULL", name="redeemed_or_revoked"),
     )
 
     id: Mapped[Id]
@@ -28,10 +29,13 @@ class Voucher(Base):
     expires_at: Mapped[datetime | None]
     note: Mapped[str] = mapped_column(sa.String(200), default="")
     batch: Mapped[str] = mapped_column(sa.String(64))
+    """What made it, `update:712` or `request:17`: vouchers made by one act have the same."""
     created_by: Mapped[int]
     created_at: Mapped[datetime]
     redeemed_by: Mapped[int | None] = mapped_column(BIG, ForeignKey("customers.id"))
     redeemed_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    """An administrator took it back before anybody redeemed it."""
 
 
 class RequestStatus(StrEnum):
@@ -52,6 +56,8 @@ class VoucherRequest(Base):
     customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
     amount: Mapped[Amount]
     reason: Mapped[str] = mapped_column(sa.String(500))
+    operation: Mapped[str] = mapped_column(sa.String(96), unique=True)
+    """What set it off: the same message handled again makes no second request."""
     status: Mapped[RequestStatus]
     created_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]
