@@ -22,6 +22,7 @@ from billing.models import (
     Subscription,
     Usage,
 )
+from billing.runway import Purse, Runner
 from billing.terms import Terms
 
 _EVER = Month(1970, 1)
@@ -37,13 +38,14 @@ class _Running:
 
 @dataclass(frozen=True, slots=True)
 class _Used:
-    """Costs of a customer's subscriptions, without tax; see `Facts` for each."""
+    """Costs of a customer's subscriptions, without tax; see `Facts` for each. `runners` are the active ones."""
 
     unbilled_before: int
     ended_this_month: int
     active_this_month: int
     projected_this_month: int
     active_monthly: int
+    runners: tuple[Runner, ...]
 
 
 async def judge(
@@ -74,7 +76,7 @@ async def gather(
 ) -> Facts:
     """Return what `may_deploy` asks of a customer; what the money cannot know is handed in."""
     voucher, balance, due = await _money(session, customer.id)
-    overdue, overdue_since, disputed = await _overdue(session, customer.id, now)
+    overdue, overdue_since, disputed = await _overdue(session, customer.id, now, terms)
     used = await _used(session, customer.id, now, terms)
     return Facts(
         valid_card=await cards.has_valid(session, customer.id, now=now),
@@ -97,6 +99,14 @@ async def gather(
     )
 
 
+async def purse(session: AsyncSession, customer_id: int, *, now: datetime, terms: Terms) -> Purse:
+    """Return what a customer lives on, for `runway.lasts_until`; deployments that do not run yet run from now on."""
+    voucher, balance, due = await _money(session, customer_id)
+    used = await _used(session, customer_id, now, terms)
+    owed = due + terms.with_tax(used.unbilled_before)
+    return Purse(voucher + balance, owed, used.ended_this_month, used.runners)
+
+
 async def _money(session: AsyncSession, customer_id: int) -> tuple[int, int, int]:
     """Return voucher and balance that can be spent, and what is owed beyond what they already hold for it.
 
@@ -112,18 +122,26 @@ async def _money(session: AsyncSession, customer_id: int) -> tuple[int, int, int
     return voucher[0] - voucher[1], balance[0] - balance[1], owed[0] - on_its_way
 
 
-async def _overdue(session: AsyncSession, customer_id: int, now: datetime) -> tuple[int, datetime | None, int]:
-    """Return what is due for over 30 days, the day since which the oldest of it is, and what disputes hold."""
+async def _overdue(
+    session: AsyncSession, customer_id: int, now: datetime, terms: Terms
+) -> tuple[int, datetime | None, int]:
+    """Return what is due for over 30 days, the day since which the oldest of it is, and what disputes hold.
+
+    What is left of a debt and is too little for a card waits, and blocks nothing (rules.md 6.4).
+    """
     late = (Invoice.due > Invoice.disputed) & (Invoice.due_since < now - OVERDUE_AFTER)
-    overdue, since, disputed = (
+    overdue, since, disputed, total = (
         await session.execute(
             select(
                 func.sum(Invoice.due - Invoice.disputed).filter(late),
                 func.min(Invoice.due_since).filter(late),
                 func.sum(Invoice.disputed),
+                func.sum(Invoice.due - Invoice.disputed),
             ).where(Invoice.customer_id == customer_id, Invoice.due > 0)
         )
     ).one()
+    if int(total or 0) < terms.card_minimum:
+        return 0, None, int(disputed or 0)
     return int(overdue or 0), since, int(disputed or 0)
 
 
@@ -132,17 +150,20 @@ async def _used(session: AsyncSession, customer_id: int, now: datetime, terms: T
     invoiced = await _invoiced_until(session, customer_id)
     before = await _late(session, customer_id, invoiced, terms) if invoiced else 0
     ended = active = projected = monthly = 0
+    runners = []
     for subscription, spans in await _runs(session, customer_id, min(invoiced or _EVER, this_month)):
         before += sum(_cost(subscription, spans, month, now, terms) for month in _months(spans, invoiced, this_month))
         cost = _cost(subscription, spans, this_month, now, terms)
         if subscription.ended_at is None:
             active += cost
             monthly += subscription.monthly
-            projected += _cost(subscription, spans or [_Running(now)], this_month, this_month.end, terms)
+            going_on = spans if any(span.ended_at is None for span in spans) else [*spans, _Running(now)]
+            projected += _cost(subscription, spans or going_on, this_month, this_month.end, terms)
+            runners.append(Runner(subscription.name, subscription.monthly, tuple(going_on)))
         else:
             ended += cost
             projected += cost
-    return _Used(before, ended, active, projected, monthly)
+    return _Used(before, ended, active, projected, monthly, tuple(runners))
 
 
 def _cost(
