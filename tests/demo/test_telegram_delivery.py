@@ -190,6 +190,15 @@ async def test_people_do_not_wait_for_one_another(telegram: Telegram, hook: Hook
     assert [json.dumps(update).count('"id": 1,') > 0 for update in hook.came] == [True, False, True]
 
 
+async def test_one_connection_is_enough_for_many_people(telegram: Telegram, bot: Bot, hook: Hook) -> None:
+    url = (await bot.get_webhook_info()).url
+    await bot.set_webhook(url, max_connections=1)
+    for number in range(1, 9):
+        await telegram.person(number).start()
+    await hook.wait(8)
+    assert len({update["update_id"] for update in hook.came}) == 8
+
+
 async def test_a_webhook_may_answer_with_a_call(telegram: Telegram, hook: Hook) -> None:
     hook.answers = [JSONResponse({"method": "sendMessage", "chat_id": 1, "text": "by answer"})]
     ann = telegram.person(1)

@@ -1,5 +1,6 @@
 """The chat page in headless Chromium: what a person sees and clicks."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Route as AsyncRoute
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -215,3 +217,29 @@ async def test_a_payment_in_stars_and_a_blocked_bot(world: World, bot: Bot, brow
         await expect(page.get_by_test_id("start")).to_have_text("Unblock and restart")
         await page.get_by_test_id("start").click()
         await expect(page.get_by_test_id("text").last).to_have_text("/start")
+
+
+async def test_messages_stand_in_order_whichever_event_comes_first(
+    world: World, bot: Bot, browser: Browser, url: str
+) -> None:
+    """An answer that overtook a newer one on its way neither hides it nor stands below it."""
+    ann = world.telegram.person(1001, "Ann")
+    await ann.start()
+
+    async with opened(browser, url) as page:
+        await expect(page.get_by_test_id("text")).to_have_text("/start")
+        chat = "**/client/chats/1001?person=1001"
+        async with page.expect_request(chat):
+            await page.route(chat, lambda route: asyncio.ensure_future(late(route, bot)))
+            await page.evaluate("location.reload()")
+        await expect(page.get_by_test_id("text")).to_have_text(["/start", "one", "two"])
+
+
+async def late(route: AsyncRoute, bot: Bot) -> None:
+    """Let two messages arrive as events before an older look at the chat does."""
+    response = await route.fetch()
+    await bot.send_message(1001, "one")
+    await bot.send_message(1001, "two")
+    await asyncio.sleep(0.3)
+    await route.fulfill(response=response)
+    await route.request.frame.page.unroute_all()

@@ -120,7 +120,8 @@ class _Client:
         )
 
     def _message(self, chat: Chat, stored: Stored) -> Json:
-        kept = {"revision": stored.revision, "markup": stored.markup, "reactions": stored.reactions}
+        # Answers overtake one another on their way; the page keeps what was looked at last.
+        kept: Json = {"as_of": self.state.events.revision, "markup": stored.markup, "reactions": stored.reactions}
         return kept | {"message": stored.wire, "spinning": self.state.spinning(chat, stored.id)}
 
     async def message(self, request: Request) -> Response:

@@ -12,6 +12,10 @@ const NEAR_END_PX = 90;
 const PHONE = "+15550100";
 const doing = { typing: "typing", upload_document: "sending a file", upload_photo: "sending a picture" };
 
+const same = (one, other) => JSON.stringify({ ...one, as_of: 0 }) === JSON.stringify({ ...other, as_of: 0 });
+
+const dayMark = (made) => element("div.day", {}, dayName(made.dataset.day));
+
 export class Column {
   constructor(bot, person) {
     this.bot = bot;
@@ -57,6 +61,7 @@ export class Column {
     this.images = new Map();
     this.views.clear();
     this.shown.clear();
+    this.gone = new Set(); // an answer from before the deletion must not bring a message back
     this.messages.replaceChildren();
     this.over.replaceChildren();
     this.root.setAttribute("aria-label", `Chat of ${person.first_name}`);
@@ -87,7 +92,9 @@ export class Column {
     this.setStatus();
     this.composer.show(chat);
     const there = new Set(chat.messages.map(({ message }) => message.message_id));
-    for (const number of [...this.views.keys()]) if (!there.has(number)) this.remove(number);
+    for (const [number, view] of [...this.views]) {
+      if (!there.has(number) && view.as_of <= chat.revision) this.remove(number);
+    }
     for (const view of chat.messages) this.put(view);
     this.showEmpty();
   }
@@ -108,13 +115,14 @@ export class Column {
   put(view) {
     const { message_id: id } = view.message;
     const known = this.views.get(id);
-    if (known && JSON.stringify(known) === JSON.stringify(view)) return;
+    if (this.gone.has(id) || known?.as_of > view.as_of || (known && same(known, view))) return;
     const atEnd = this.stuck;
     this.empty?.remove();
     this.views.set(id, view);
     const made = messageElement(view, this.context());
+    made.dataset.day = dayOf(view.message.date);
     if (this.shown.has(id)) this.shown.get(id).replaceWith(made);
-    else this.insert(made, view);
+    else this.insert(made);
     this.shown.set(id, made);
     this.spinOnlySoLong(id, view);
     if (!known) made.classList.add("new");
@@ -135,24 +143,37 @@ export class Column {
     return { personId: this.person.id, inGroup: this.inGroup, topics: this.chat?.topics, images: this.images, on };
   }
 
-  insert(made, view) {
-    const { message } = view;
-    const day = dayOf(message.date);
-    const last = [...this.shown.keys()].at(-1);
-    if (last === undefined || dayOf(this.views.get(last).message.date) !== day) {
-      this.messages.append(element("div.day", { "data-day": day }, dayName(day)));
+  // Events overtake one another, so a message goes to its place by number, not to the end.
+  insert(made) {
+    const number = Number(made.dataset.id);
+    const last = this.messages.lastElementChild;
+    const isNewest = !last || Number(last.dataset.id) < number;
+    const later = isNewest ? null : [...this.messages.querySelectorAll("[data-id]")].find((other) => Number(other.dataset.id) > number);
+    if (later) {
+      later.before(made);
+      this.markDays();
+      return;
     }
+    if (last?.dataset.day !== made.dataset.day) this.messages.append(dayMark(made));
     this.messages.append(made);
   }
 
+  // One line with the date before the first message of each day.
+  markDays() {
+    for (const mark of this.messages.querySelectorAll(".day")) mark.remove();
+    let day = "";
+    for (const made of [...this.messages.querySelectorAll("[data-id]")]) {
+      if (made.dataset.day !== day) made.before(dayMark(made));
+      day = made.dataset.day;
+    }
+  }
+
   remove(id) {
+    this.gone.add(id);
     this.views.delete(id);
-    const gone = this.shown.get(id);
+    this.shown.get(id)?.remove();
     this.shown.delete(id);
-    const before = gone?.previousElementSibling;
-    gone?.remove();
-    const lonely = !before?.nextElementSibling || before.nextElementSibling.matches(".day");
-    if (before?.matches(".day") && lonely) before.remove();
+    this.markDays();
     this.showEmpty();
   }
 

@@ -103,7 +103,8 @@ async function onEvent(event) {
     document.title = page.bot.first_name;
     for (const column of page.columns) {
       column.bot = page.bot;
-      column.reloadSoon();
+      if (event.type === "reset") column.show(column.person, column.chatId);
+      else column.reloadSoon();
     }
     return;
   }
