@@ -137,11 +137,15 @@ def workers(size: str, *, public: bool) -> View:
 def ask_name(of: Item, workers_count: int, suggestion: str, problem: str = "") -> View:
     """Return the question for a name; `problem` says what was wrong with the last one."""
     question = _("What shall it be called? Type a name such as {example}.").format(example=code(suggestion))
-    use = UseName(kind=of.kind, size=of.size, public=of.public, workers=workers_count, name=suggestion)
-    return View(
-        f"{problem}\n\n{question}" if problem else question,
-        ((Button(_("Call it {name}").format(name=suggestion), use),), (Button(_("✖️ Cancel"), Cancel()),)),
-    )
+    rows: Rows = ((Button(_("✖️ Cancel"), Cancel()),),)
+    if len(suggestion) <= _ON_A_BUTTON:
+        use = UseName(kind=of.kind, size=of.size, public=of.public, workers=workers_count, name=suggestion)
+        rows = ((Button(_("Call it {name}").format(name=suggestion), use),), *rows)
+    return View(f"{problem}\n\n{question}" if problem else question, rows)
+
+
+_ON_A_BUTTON = 40
+"""Letters of a name that fit into a button's 64 bytes with all the rest of the order; a longer one is typed."""
 
 
 def offer(quote: Quote, terms: Terms, *, before: int | None = None) -> View:

@@ -11,21 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import func, select
 
 from billing import checks
 from billing.clock import ManualClock
+from billing.models import JobRun, Notice, NoticeStatus, ProviderEvent, SettlementWish
 from bot.app import App
 from bot.demo.stripe import StripeStandIn
 from bot.demo.stripe.server import TEST_KEY
 from bot.demo.telegram import ChatMessage, Person, Telegram
 from bot.demo.telegram.serving import serving
+from bot.jobs import CADENCE, due_at
+from bot.models import ChatUpdate
 from bot.settings import Settings
+from cloud.models import Deployment
 
 ADMIN = 9000
 WEBHOOK_SECRET = "whsec_of_a_test"
-KEY = (
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGl0F3H5gpDYqm5VYcKkGnbQSvMXAVfQjZ3SQFJbk4vX ann@laptop"
-)
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGl0F3H5gpDYqm5VYcKkGnbQSvMXAVfQjZ3SQFJbk4vX ann@laptop"
 VISA, DECLINED, DECLINES_LATER = "4242424242424242", "4000000000000002", "4000000000000341"
 
 
@@ -64,13 +67,6 @@ class World:
 
     async def settled(self, timeout_s: float = 20) -> None:
         """Wait until the clockwork has looked at the present instant and nothing is left to do or to say."""
-        from sqlalchemy import func, select
-
-        from billing.models import JobRun, Notice, NoticeStatus, ProviderEvent, SettlementWish
-        from bot.jobs import CADENCE, due_at
-        from bot.models import ChatUpdate
-        from cloud.models import Deployment
-
         async with asyncio.timeout(timeout_s):
             while True:
                 now = self.clock.now()
