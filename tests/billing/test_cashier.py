@@ -9,7 +9,8 @@ import pytest
 from billing.clock import DAY, HOUR, ManualClock
 from billing.db import Database
 from billing.models import PaymentStatus
-from tests.billing.till import AMEX, DECLINES, LOST, MASTERCARD, VISA, Till, open_till
+from tests.billing.shop import AMEX, DECLINES, LOST, MASTERCARD, VISA
+from tests.billing.till import Till, open_till
 
 MINUTE = timedelta(minutes=1)
 

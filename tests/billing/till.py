@@ -1,18 +1,13 @@
 """A shop with its till: the product's payment workers against the Stripe stand-in, over HTTP by the real library."""
 
-import asyncio
 import contextlib
 import itertools
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import uvicorn
 from sqlalchemy import select
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from billing import accounts, cards, checks, dues, ledger, wishes
 from billing.cashier import Cashier
@@ -37,15 +32,8 @@ from billing.money import Currency
 from billing.stripe_gateway import StripeGateway
 from billing.terms import Terms
 from bot.demo.stripe import StripeStandIn
-from bot.demo.stripe.server import TEST_KEY
+from tests.billing.shop import VISA, open_shop
 
-VISA, MASTERCARD, AMEX = "4242424242424242", "5555555555554444", "378282246310005"
-DECLINES = "4000000000000341"
-"""Is saved, and declined when charged."""
-LOST = "4000000000009987"
-ASKS_ALWAYS = "4000002760003184"
-"""Its bank wants its owner every time."""
-WEBHOOK_SECRET = "whsec_till"
 TERMS = Terms(Currency.of("usd"))
 
 _numbers = itertools.count(1)
@@ -267,30 +255,7 @@ async def _next_number(session: Any, year: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def open_till(
-    database: Database, clock: ManualClock, *, timeout_s: float = 5.0, currency: str = "usd"
-) -> AsyncIterator[Till]:
+async def open_till(database: Database, clock: ManualClock, *, timeout_s: float = 5.0) -> AsyncIterator[Till]:
     """A till on a database, with a stand-in of its own on a free port."""
-    stand_in = StripeStandIn(now=lambda: int(clock.now().timestamp()))
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = Starlette(routes=[Mount("/stripe", app=stand_in.app)])
-    config = uvicorn.Config(app, log_level=60, lifespan="off", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve([listener]))
-    stand_in.base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/stripe"
-    await stand_in.start()
-    gateway = StripeGateway(
-        api_key=TEST_KEY,
-        currency=Currency.of(currency),
-        webhook_secret=WEBHOOK_SECRET,
-        api_url=stand_in.base_url,
-        timeout_s=timeout_s,
-    )
-    try:
-        yield Till(database, clock, stand_in, gateway)
-    finally:
-        await gateway.close()
-        await stand_in.close()
-        server.should_exit = True
-        await task
-        listener.close()
+    async with open_shop(clock, timeout_s=timeout_s) as shop:
+        yield Till(database, clock, shop.stripe, shop.gateway)
