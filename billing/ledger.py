@@ -138,13 +138,18 @@ async def owe_many(
         reason: as in `About`.
         now: when.
     """
-    receivable = sa.and_(Account.customer_id == owed.c.customer_id, Account.kind == AccountKind.RECEIVABLE)
+    # Looked up rather than joined: SQLite, which keeps no statistics, might go through all accounts.
+    receivable = (
+        select(Account.id)
+        .where(Account.customer_id == owed.c.customer_id, Account.kind == AccountKind.RECEIVABLE)
+        .scalar_subquery()
+    )
     house = select(Account.id).where(Account.customer_id.is_(None), Account.kind == credit).scalar_subquery()
     names, values = columns(
         {
             "operation": owed.c.operation,
             "phase": sa.literal(Phase.POSTED.value),
-            "debit_id": Account.id,
+            "debit_id": receivable,
             "credit_id": house,
             "amount": owed.c.amount,
             "created_at": sa.literal(now, Instant()),
@@ -153,7 +158,7 @@ async def owe_many(
             "invoice_id": owed.c.invoice_id,
         }
     )
-    rows = select(*values).select_from(owed.join(Account, receivable))
+    rows = select(*values).select_from(owed)
     await session.execute(inserting(session, Transfer).from_select(names, rows, include_defaults=False))
     amount = select(owed.c.amount).where(owed.c.customer_id == Account.customer_id).scalar_subquery()
     await session.execute(

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.schema import CreateTable
 
 from billing import ledger, metering, outbox, wishes
@@ -68,6 +69,7 @@ _totals = sa.Table(
     sa.Column("place", BIG),
     sa.Column("net", BIG),
     sa.Column("tax", BIG),
+    sa.Column("invoice_id", BIG),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
 )
@@ -129,14 +131,14 @@ async def _issue_chunk(
     last = await take_numbers(session, "INV", now.year, count)
     await _write_invoices(session, month, last - count, now, terms)
     await _write_lines(session, month)
-    await _write_ledger(session, month, now, terms)
+    await _write_ledger(session, now, terms)
     await _tell(session, month, now)
     return count
 
 
-def _chunk(low: int, high: int | None) -> ColumnElement[bool]:
-    above = Usage.customer_id > low
-    return above if high is None else sa.and_(above, Usage.customer_id <= high)
+def _chunk(customer_id: InstrumentedAttribute[int], low: int, high: int | None) -> ColumnElement[bool]:
+    above = customer_id > low
+    return above if high is None else sa.and_(above, customer_id <= high)
 
 
 async def _hold_customers(session: AsyncSession, month: Month, low: int, high: int | None) -> None:
@@ -146,7 +148,8 @@ async def _hold_customers(session: AsyncSession, month: Month, low: int, high: i
     """
     if session.get_bind().dialect.name == "sqlite":
         return
-    used = select(Usage.customer_id).where(_chunk(low, high), sa.or_(Usage.month == month, Usage.late))
+    chunk = _chunk(Usage.customer_id, low, high)
+    used = select(Usage.customer_id).where(chunk, sa.or_(Usage.month == month, Usage.late))
     held = select(Customer.id).where(Customer.id.in_(used)).order_by(Customer.id).with_for_update().subquery()
     await session.execute(select(func.count()).select_from(held))
 
@@ -156,12 +159,18 @@ async def _collect(session: AsyncSession, month: Month, low: int, high: int | No
 
     Usage of no hours is what is left of a machine that had vanished: it makes no line.
     """
-    invoiced = exists().where(Invoice.customer_id == Usage.customer_id, Invoice.month == month, IS_INVOICE)
+    invoiced = (
+        select(Invoice.id)
+        .where(Invoice.customer_id == Usage.customer_id, Invoice.month == month, IS_INVOICE)
+        # The range once more: without it PostgreSQL may read all invoices of the month for each chunk.
+        .where(_chunk(Invoice.customer_id, low, high))
+        .exists()
+    )
     for lines, condition in (
         (_regular_lines(terms.currency), Usage.month == month),
         (_late_lines(terms.currency), sa.and_(_IS_LATE, Usage.month < month)),
     ):
-        rows = lines.where(condition, Usage.hours > 0, _chunk(low, high), ~invoiced)
+        rows = lines.where(condition, Usage.hours > 0, _chunk(Usage.customer_id, low, high), ~invoiced)
         names = [column.name for column in _lines.columns]
         await session.execute(_lines.insert().from_select(names, rows))
     net = sa.cast(func.sum(_lines.c.amount), sa.BigInteger())
@@ -183,7 +192,7 @@ def _late_lines(currency: Currency) -> sa.Select[*tuple[Any, ...]]:
     return _line_rows(hours, amount).where(hours > 0, amount > 0)
 
 
-def _sum_of(column: sa.orm.InstrumentedAttribute[int], *where: ColumnElement[bool]) -> ColumnElement[int]:
+def _sum_of(column: InstrumentedAttribute[int], *where: ColumnElement[bool]) -> ColumnElement[int]:
     return sa.type_coerce(
         select(sa.cast(func.coalesce(func.sum(column), 0), sa.BigInteger())).where(*where).scalar_subquery(),
         sa.BigInteger(),
@@ -227,8 +236,12 @@ async def take_numbers(session: AsyncSession, series: str, year: int, count: int
 
 async def _write_invoices(session: AsyncSession, month: Month, before: int, now: datetime, terms: Terms) -> None:
     total = _totals.c.net + _totals.c.tax
-    owed = sa.and_(Account.customer_id == _totals.c.customer_id, Account.kind == AccountKind.RECEIVABLE)
-    reached = Account.posted + total >= terms.card_minimum
+    owed = (
+        select(Account.posted)
+        .where(Account.customer_id == _totals.c.customer_id, Account.kind == AccountKind.RECEIVABLE)
+        .scalar_subquery()
+    )
+    reached = owed + total >= terms.card_minimum
     buyer = {
         "name": func.coalesce(func.nullif(Customer.billing_name, ""), Customer.name),
         "address": Customer.billing_address.expression,
@@ -252,18 +265,12 @@ async def _write_invoices(session: AsyncSession, month: Month, before: int, now:
             "due_since": sa.case((reached, sa.literal(now, Instant()))),
         }
     )
-    rows = (
-        select(*values)
-        .select_from(_totals.join(Customer, Customer.id == _totals.c.customer_id).join(Account, owed))
-        .order_by(_totals.c.place)
-    )
+    # LEFT JOIN: SQLite, which keeps no statistics, goes from the left table to the right.
+    buyers = _totals.outerjoin(Customer, Customer.id == _totals.c.customer_id)
+    rows = select(*values).select_from(buyers).order_by(_totals.c.place)
     await session.execute(inserting(session, Invoice).from_select(names, rows, include_defaults=False))
-
-
-def _issued(month: Month) -> sa.Join:
-    """Return the chunk's customers with the invoices that were just written."""
-    mine = sa.and_(Invoice.customer_id == _totals.c.customer_id, Invoice.month == month, IS_INVOICE)
-    return _totals.join(table(Invoice), mine)
+    mine = (Invoice.customer_id == _totals.c.customer_id, Invoice.month == month, IS_INVOICE)
+    await session.execute(_totals.update().values(invoice_id=select(Invoice.id).where(*mine).scalar_subquery()))
 
 
 async def _write_lines(session: AsyncSession, month: Month) -> None:
@@ -271,12 +278,12 @@ async def _write_lines(session: AsyncSession, month: Month) -> None:
     copied = ["subscription_id", "month", "name", "item", "workers", "hours", "monthly", "capped", "amount"]
     names, values = columns(
         {
-            "invoice_id": Invoice.id.expression,
+            "invoice_id": _totals.c.invoice_id,
             "position": func.row_number().over(partition_by=_lines.c.customer_id, order_by=order),
         }
         | {name: _lines.c[name] for name in copied}
     )
-    rows = select(*values).select_from(_issued(month).join(_lines, _lines.c.customer_id == _totals.c.customer_id))
+    rows = select(*values).select_from(_lines.join(_totals, _totals.c.customer_id == _lines.c.customer_id))
     await session.execute(inserting(session, InvoiceLine).from_select(names, rows, include_defaults=False))
     # What was found late is on these invoices now, or would cost nothing more.
     await session.execute(
@@ -286,22 +293,11 @@ async def _write_lines(session: AsyncSession, month: Month) -> None:
     )
 
 
-async def _write_ledger(session: AsyncSession, month: Month, now: datetime, terms: Terms) -> None:
+async def _write_ledger(session: AsyncSession, now: datetime, terms: Terms) -> None:
     """Book what is owed; older invoices that waited for the card's minimum are due from now if it is reached (6.4)."""
-    for part, account, suffix in ((Invoice.net, AccountKind.REVENUE, ""), (Invoice.tax, AccountKind.TAX, ":tax")):
-        owed = (
-            select(
-                (sa.literal("issue:") + sa.cast(Invoice.id, sa.String()) + sa.literal(suffix)).label("operation"),
-                Invoice.customer_id,
-                Invoice.id.label("invoice_id"),
-                part.label("amount"),
-            )
-            .select_from(_issued(month))
-            .where(part > 0)
-            .subquery()
-        )
-        if part is Invoice.net or terms.tax_basis_points:
-            await ledger.owe_many(session, owed, credit=account, reason="issue", now=now)
+    await ledger.owe_many(session, _owed(_totals.c.net, ""), credit=AccountKind.REVENUE, reason="issue", now=now)
+    if terms.tax_basis_points:
+        await ledger.owe_many(session, _owed(_totals.c.tax, ":tax"), credit=AccountKind.TAX, reason="issue", now=now)
     reached = select(Account.customer_id).where(
         Account.customer_id.in_(select(_totals.c.customer_id)),
         Account.kind == AccountKind.RECEIVABLE,
@@ -312,6 +308,13 @@ async def _write_ledger(session: AsyncSession, month: Month, now: datetime, term
         .where(sa.text("due > 0"), Invoice.due_since.is_(None), Invoice.customer_id.in_(reached))
         .values(due_since=now)
     )
+
+
+def _owed(amount: ColumnElement[int], suffix: str) -> sa.Subquery:
+    """Return what `ledger.owe_many` takes, one part of the chunk's totals."""
+    operation = sa.literal("issue:") + sa.cast(_totals.c.invoice_id, sa.String()) + sa.literal(suffix)
+    columns_ = (operation.label("operation"), _totals.c.customer_id, _totals.c.invoice_id, amount.label("amount"))
+    return select(*columns_).where(amount > 0).subquery()
 
 
 async def _tell(session: AsyncSession, month: Month, now: datetime) -> None:
@@ -329,7 +332,7 @@ async def _tell(session: AsyncSession, month: Month, now: datetime) -> None:
                 }
             ).label("data"),
         )
-        .select_from(_issued(month))
+        .where(Invoice.id.in_(select(_totals.c.invoice_id)))
         .subquery()
     )
     await outbox.tell_many(session, facts, "invoice_issued", now=now, mail=True)
