@@ -61,3 +61,14 @@ class BelowMinimum(BillingError):
         super().__init__(f"{amount} is below the least charge of {minimum}")
         self.amount = amount
         self.minimum = minimum
+
+
+class OutOfRange(BillingError):
+    """An amount is less than the least, or more than the most, that is taken at once."""
+
+    def __init__(self, amount: int, least: int, most: int) -> None:
+        """Keep all three, in minor units."""
+        super().__init__(f"{amount} is not between {least} and {most}")
+        self.amount = amount
+        self.least = least
+        self.most = most
