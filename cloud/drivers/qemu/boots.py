@@ -12,11 +12,13 @@ class Slot:
 
     def __init__(self, descriptor: int) -> None:
         """Hold an open and locked file."""
-        self._descriptor = descriptor
+        self._descriptor: int | None = descriptor
 
     def release(self) -> None:
-        """Let the next one boot."""
-        os.close(self._descriptor)
+        """Let the next one boot; once is enough, more do no harm."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 class Slots:

@@ -31,6 +31,8 @@ _QUIT_SECONDS = 5.0
 _KILL_SECONDS = 10.0
 _BUTTON_SECONDS = 3.0
 _ASK_SECONDS = 0.5
+_GREETS_WITHIN = 1.0
+_GREETS_WITHIN_MAX = 5.0
 
 
 class QemuDriver:
@@ -204,16 +206,17 @@ class QemuDriver:
             if record.phase is Phase.STARTED and record.boot_id != boot_id():
                 return Power.STARTING, "its host was restarted; waiting for its turn to boot"
             return Power.STOPPED, "off"
-        # One question at a time: each costs a booting guest a process, and few may wait at its SSH server.
-        if name not in self._watching and self._answered.get(name) != running:
-            await self._ask(name, record, running)
+        if self._answered.get(name) != running and name not in self._watching:
+            if await self._ask(name, record, running, _GREETS_WITHIN):
+                return Power.RUNNING, ""
+            self._keep(self._watching, name, self._watch(name))
         if self._answered.get(name) == running:
             return Power.RUNNING, ""
         return Power.STARTING, "booting, waiting for its SSH server"
 
-    async def _ask(self, name: str, record: Record, running: Process) -> bool:
+    async def _ask(self, name: str, record: Record, running: Process, seconds: float) -> bool:
         """Return, and remember for as long as it runs, whether the guest's SSH server greets."""
-        if await ssh_banner(record.bind, record.port):
+        if await ssh_banner(record.bind, record.port, seconds=seconds):
             self._answered[name] = running
             return True
         return False
@@ -270,16 +273,26 @@ class QemuDriver:
             self._keep(self._watching, name, self._watch_boot(name, slot))
 
     async def _watch_boot(self, name: str, slot: Slot) -> None:
-        """Keep the slot until the guest's SSH server answers, it ends, or it has had its time."""
+        """Watch, and keep the slot until the guest's SSH server answers, it ends, or it has had its time."""
+        timer = asyncio.get_running_loop().call_later(self.options.boot_seconds, slot.release)
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.options.boot_seconds):
-                    while (record := self._read(name)) and (running := self._find(name)):
-                        if await self._ask(name, record, running):
-                            break
-                        await asyncio.sleep(_ASK_SECONDS)
+            await self._watch(name)
         finally:
+            timer.cancel()
             slot.release()
+
+    async def _watch(self, name: str) -> None:
+        """Ask until the guest's SSH server answers or it ends.
+
+        Slowly, and nobody else asks meanwhile: what is asked before the guest has a network is put to it later
+        all at once, and few may wait at an SSH server.
+        """
+        seconds = _GREETS_WITHIN
+        while (record := self._read(name)) and (running := self._find(name)):
+            if await self._ask(name, record, running, seconds):
+                break
+            seconds = min(seconds + 1, _GREETS_WITHIN_MAX)
+            await asyncio.sleep(_ASK_SECONDS)
 
     async def _shut_down(self, name: str, running: Process) -> bool:
         """Return whether the guest shuts down when its power button is pressed; a booting one may miss it once."""

@@ -111,7 +111,7 @@ def choose_address(*, public: bool, taken: Collection[tuple[str, int]], options:
     raise OutOfCapacity("There is no free public address.")
 
 
-async def ssh_banner(address: str, port: int, *, seconds: float = 1.0) -> bool:
+async def ssh_banner(address: str, port: int, *, seconds: float) -> bool:
     """Return whether an SSH server greets there; a forwarded port alone accepts long before its guest is up."""
     try:
         async with asyncio.timeout(seconds):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cloud.drivers.base import TryAgain
 
-_SECONDS_MAX = 300
+_SECONDS_MAX = 1200
 
 PACKAGES: Mapping[str, str] = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -66,7 +66,7 @@ def run(name: str, *args: str | Path, cwd: Path | None = None, input_text: str =
 
     Raises:
         MissingTools: it is not installed.
-        ToolFailed: it ended with an error, or not within five minutes.
+        ToolFailed: it ended with an error, or not within twenty minutes.
     """
     need(name)
     command = [str(find(name)), *map(str, args)]
