@@ -21,7 +21,7 @@ from billing.db import Database
 from billing.inbox import Inbox
 from billing.models import EventKind
 from billing.stripe_gateway import StripeGateway
-from bot import chores, compute, doctor, menu, migrate, switches
+from bot import chores, compute, menu, schema, switches
 from bot.context import Services
 from bot.deliver import Deliverer
 from bot.dispatch import Dispatcher
@@ -93,7 +93,10 @@ class App:
         Raises:
             CannotStart: something that the operator must change first; one line.
         """
-        await migrate.ensure_current(self.database)
+        if not await schema.is_current(self.database):
+            from bot import migrate  # noqa: PLC0415 Alembic is heavy and seldom needed
+
+            await migrate.ensure_current(self.database)
         async with self.database.transaction() as session:
             await catalog.ensure_defaults(session, self.terms.currency)
             username = await switches.bot_username(session)
@@ -142,6 +145,8 @@ class App:
 
     async def doctor(self) -> int:
         """Examine what has to work; return 1 if anything fails."""
+        from bot import doctor  # noqa: PLC0415 it asks Alembic
+
         return await doctor.examine(await self.services(), self.mailer)
 
     async def run(self) -> int:
@@ -224,7 +229,7 @@ class App:
         await self.store.resume(self.telegram.bot)
         clockwork = Clockwork(self.database, self.clock, self.scheduled)
         running = [asyncio.create_task(worker.run(), name=worker.name) for worker in workers]
-        running.append(asyncio.create_task(clockwork.run_for_ever(), name="clockwork"))
+        running.append(asyncio.create_task(clockwork.run(), name="clockwork"))
         serving = asyncio.create_task(server.run_until_stopped(), name="web")
         updates = asyncio.create_task(self._updates(), name="updates")
         greeting = asyncio.create_task(menu.publish(self.telegram.bot, self.settings.admin_ids), name="menu")
@@ -235,6 +240,7 @@ class App:
         greeting.cancel()
         server.stop()
         await self.telegram.stop()
+        clockwork.stop()
         for worker in workers:
             worker.stop()
         await _finish(running)

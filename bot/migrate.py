@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from billing.db import Database
+from bot import schema
 from bot.settings import CannotStart
 
 log = logging.getLogger(__name__)
@@ -140,11 +141,9 @@ async def state(url: str) -> Schema:
 
 
 def config(connection: Connection | None = None) -> Config:
-    """Return Alembic's configuration; its files stand beside the packages, or in the wheel inside this one."""
-    here = Path(__file__).resolve().parent
-    folder = here / "alembic" if (here / "alembic").is_dir() else here.parent / "alembic"
+    """Return Alembic's configuration."""
     made = Config()
-    made.set_main_option("script_location", str(folder).replace("%", "%%"))
+    made.set_main_option("script_location", str(schema.scripts()).replace("%", "%%"))
     made.attributes["connection"] = connection
     return made
 

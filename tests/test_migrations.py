@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from billing.db import Database
 from billing.models import Base
-from bot import migrate
+from bot import migrate, schema
 from bot.migrate import Schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -238,3 +238,12 @@ def test_a_migration_stands_without_the_models(path: Path) -> None:
         for line in path.read_text().splitlines()
         if line.startswith(("import ", "from "))
     }
+
+
+async def test_the_newest_revision_is_known_without_alembic(database: Database) -> None:
+    """What the start compares with is what Alembic calls the head."""
+    assert [schema.newest()] == list(ScriptDirectory.from_config(migrate.config()).get_heads())
+    assert await schema.is_current(database)
+    async with database.transaction() as session:
+        await session.execute(sa.text("UPDATE alembic_version SET version_num = 'older'"))
+    assert not await schema.is_current(database)
