@@ -27,7 +27,8 @@ from cloud.specs import SpecMaker
 from tests.billing.builders import make_customer
 
 USD = Terms(Currency.of("usd"))
-PUBLIC_KEY = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
+KEY = asyncssh.generate_private_key("ssh-ed25519")
+PUBLIC_KEY = KEY.export_public_key().decode().strip()
 VM = Item(Kind.VM, "small")
 K8S = Item(Kind.K8S, "small", public=True)
 
