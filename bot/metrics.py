@@ -28,8 +28,8 @@ async def collect(session: ReadSession, registry: CollectorRegistry) -> None:
     )
     notices = Gauge("bot_notices", "Messages not sent.", ["status"], registry=registry)
     for status in (NoticeStatus.WAITING, NoticeStatus.PARKED):
-        count = await session.scalar(select(func.count()).select_from(Notice).where(Notice.status == status))
-        notices.labels(status.value).set(count or 0)
+        found = await session.scalar(select(func.count()).select_from(Notice).where(Notice.status == status))
+        notices.labels(status.value).set(found or 0)
     tick = Gauge("bot_job_last_tick_timestamp_seconds", "When a job last became due.", ["job"], registry=registry)
     done = Gauge("bot_job_last_success_timestamp_seconds", "When a job last succeeded.", ["job"], registry=registry)
     running = Gauge("bot_job_running", "1 while a job is at work.", ["job"], registry=registry)

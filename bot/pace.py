@@ -79,4 +79,4 @@ class Pace(BaseRateLimiter[str]):
 def seconds(error: RetryAfter) -> float:
     """Return how long Telegram asks to wait."""
     after = error.retry_after
-    return float(after) if isinstance(after, int) else after.totalseconds()
+    return float(after) if isinstance(after, int) else after.total_seconds()
