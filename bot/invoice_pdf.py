@@ -5,7 +5,6 @@ Amounts arrive as text that is ready to be read; this module knows no money. Val
 """
 
 import json
-import threading
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
 from functools import cache
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 import typst
+
+from bot import typesetting
 
 TEMPLATE = Path(__file__).with_name("invoice.typ")
 """The template that comes with the product; an operator may name another one beside their own logo."""
@@ -106,10 +107,6 @@ class InvoiceDocument:
     notes: tuple[str, ...] = ()
 
 
-_LOCK = threading.Lock()
-"""One document at a time: compilers may not be shared by threads, and they share one cache."""
-
-
 def render_invoice(document: InvoiceDocument, *, template: Path = TEMPLATE) -> bytes:
     """The document as a PDF; the same values give the same bytes.
 
@@ -121,13 +118,13 @@ def render_invoice(document: InvoiceDocument, *, template: Path = TEMPLATE) -> b
     """
     data = json.dumps(asdict(document), default=date.isoformat, ensure_ascii=False)
     data = data.encode("utf-8", "replace").decode()  # half a character, as a broken client may send it
-    with _LOCK:
+    with typesetting.LOCK:
         try:
             return _compile(template, data, document.issued, "a-2a")
         except typst.TypstError:
             return _compile_plain(template, data, document.issued)
         finally:
-            _forget()
+            typesetting.forget()
 
 
 def _compile_plain(template: Path, data: str, issued: date) -> bytes:
@@ -152,25 +149,4 @@ def _compiler(template: Path) -> typst.Compiler:
     """A compiler of one template, which may read what lies beside it and nothing else."""
     if not template.is_file():
         raise TemplateError(f"There is no invoice template {template}")
-    return typst.Compiler(template, root=template.parent, font_paths=_fonts())
-
-
-@cache
-def _blank() -> typst.Compiler:
-    return typst.Compiler(font_paths=_fonts())
-
-
-@cache
-def _fonts() -> typst.Fonts:
-    """The fonts that come with typst, and those of the machine for other scripts."""
-    return typst.Fonts()
-
-
-def _forget() -> None:
-    """Lets go of what the last document left in memory.
-
-    The compiler keeps what its last ten runs computed. Ten empty runs take 1 ms and save 27 MB after invoices of
-    20 lines.
-    """
-    for _ in range(10):
-        _blank().compile(b"", format="svg")
+    return typst.Compiler(template, root=template.parent, font_paths=typesetting.fonts())

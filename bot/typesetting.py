@@ -1,0 +1,30 @@
+"""What everything typeset shares: one compiler at a time, the fonts, and letting go of memory."""
+
+import threading
+from functools import cache
+
+import typst
+
+LOCK = threading.Lock()
+"""One document at a time: compilers may not be shared by threads, and they share one cache."""
+
+
+@cache
+def fonts() -> typst.Fonts:
+    """The fonts that come with typst, and those of the machine for other scripts."""
+    return typst.Fonts()
+
+
+def forget() -> None:
+    """Let go of what the last document left in memory.
+
+    The compiler keeps what its last ten runs computed. Ten empty runs take 1 ms and save 27 MB after invoices of
+    20 lines.
+    """
+    for _ in range(10):
+        _blank().compile(b"", format="svg")
+
+
+@cache
+def _blank() -> typst.Compiler:
+    return typst.Compiler(font_paths=fonts())
