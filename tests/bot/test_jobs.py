@@ -1,0 +1,111 @@
+"""The clockwork: each job once per tick, whoever runs it, whatever the clock does."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from apscheduler.triggers.cron import CronTrigger
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from billing.clock import ManualClock
+from billing.db import Database
+from billing.models import JobRun
+from bot.jobs import CADENCE, Clockwork, due_at
+
+HOURLY = CronTrigger(minute=2, timezone=UTC)
+NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "due"),
+    [
+        (None, NOON, NOON),
+        (NOON, NOON, None),
+        (NOON, NOON + timedelta(minutes=1, seconds=59), None),
+        (NOON, NOON + timedelta(minutes=2), NOON + timedelta(minutes=2)),
+        (NOON, NOON + timedelta(days=40), NOON + timedelta(minutes=2)),
+        (NOON + timedelta(days=40), NOON, None),
+        (NOON + timedelta(days=40), NOON + timedelta(minutes=2), NOON + timedelta(minutes=2)),
+    ],
+)
+def test_when_a_job_is_due(last: datetime | None, now: datetime, due: datetime | None) -> None:
+    assert due_at(HOURLY, last, now) == due
+
+
+@given(st.sampled_from(sorted(CADENCE)), st.integers(0, 400 * 86400), st.integers(1, 40 * 86400))
+def test_a_job_is_due_after_a_gap_exactly_when_its_time_was_in_it(name: str, start: int, gap: int) -> None:
+    last = NOON + timedelta(seconds=start)
+    now = last + timedelta(seconds=gap)
+    found = due_at(CADENCE[name], last, now)
+    following = CADENCE[name].get_next_fire_time(last, last + timedelta(seconds=1))
+    assert (found is not None) == (following <= now)
+    assert found is None or last < found <= now
+
+
+class Rig:
+    """A clockwork whose jobs count their runs."""
+
+    def __init__(self, database: Database, clock: ManualClock) -> None:
+        self.ran: list[str] = []
+        self.clockwork = Clockwork(database, clock, {"meter": self._job("meter"), "invoice": self._job("invoice")})
+
+    def _job(self, name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 a closure of the rig
+        async def run() -> None:
+            await asyncio.sleep(0)
+            self.ran.append(name)
+
+        return run
+
+
+async def test_each_tick_runs_once_and_a_gap_is_caught_up_by_one_run(database: Database, clock: ManualClock) -> None:
+    rig = Rig(database, clock)
+    await rig.clockwork.tick()
+    assert sorted(rig.ran) == ["invoice", "meter"]
+    await rig.clockwork.tick()
+    assert len(rig.ran) == 2
+    clock.move(timedelta(days=3))
+    await rig.clockwork.tick()
+    assert sorted(rig.ran) == ["invoice", "invoice", "meter", "meter"]
+
+
+async def test_of_two_processes_one_takes_the_tick(database: Database, clock: ManualClock) -> None:
+    rigs = [Rig(database, clock) for _ in range(3)]
+    for _ in range(3):
+        await asyncio.gather(*(rig.clockwork.tick() for rig in rigs))
+        clock.move(timedelta(hours=1))
+    ran = [name for rig in rigs for name in rig.ran]
+    assert ran.count("meter") == 3
+    assert ran.count("invoice") == 1
+
+
+async def test_a_clock_that_jumps_back_does_not_stop_the_work(database: Database, clock: ManualClock) -> None:
+    rig = Rig(database, clock)
+    clock.move(timedelta(days=400))
+    await rig.clockwork.tick()
+    clock.move(timedelta(days=-400))
+    rig.ran.clear()
+    clock.move(timedelta(hours=1))
+    await rig.clockwork.tick()
+    assert rig.ran in ([], ["meter"])
+    clock.move(timedelta(minutes=2))
+    await rig.clockwork.tick()
+    assert "meter" in rig.ran
+
+
+async def test_a_job_that_fails_is_written_down_and_runs_at_its_next_tick(
+    database: Database, clock: ManualClock
+) -> None:
+    async def broken() -> None:
+        raise RuntimeError("no disk")
+
+    clockwork = Clockwork(database, clock, {"meter": broken})
+    assert await clockwork.tick() == ["meter"]
+    async with database.read() as session:
+        run = (await session.scalars(select(JobRun))).one()
+    assert run.error == "RuntimeError: no disk"
+    assert run.finished_at is None
+    assert run.leased_until is None
+    clock.move(timedelta(hours=1))
+    assert await clockwork.tick() == ["meter"]
