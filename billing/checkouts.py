@@ -91,11 +91,13 @@ class Checkouts:
         return await self.open(checkout)
 
     async def open(self, checkout: Checkout) -> Checkout:
-        """Open the page of a row that is committed.
+        """Open the page of a row that is committed; one that is open already is returned as it is.
 
         Raises:
             GatewayError: the provider gave none; make a new row to try again.
         """
+        if checkout.status is CheckoutStatus.OPEN:
+            return checkout
         try:
             payer = await provider.customer_of(self._database, self._gateway, checkout.customer_id)
             page = await self._gateway.open_page(await self._request(checkout, payer))
@@ -237,6 +239,18 @@ async def want(
     session.add(checkout)
     await session.flush()
     return checkout
+
+
+async def of_payment(session: AsyncSession, payment_id: int) -> Checkout:
+    """Return the page of a payment that is made on one.
+
+    Raises:
+        NotFound: it is not made on a page.
+    """
+    found = (await session.scalars(select(Checkout).where(Checkout.payment_id == payment_id))).one_or_none()
+    if found is None:
+        raise NotFound("page of payment", payment_id)
+    return found
 
 
 async def hurry(session: AsyncSession, *, now: datetime) -> None:

@@ -111,6 +111,9 @@ async def _arrived_late(session: AsyncSession, customer: Customer, payment: Paym
             left -= amount
     if left > 0:
         await _take(session, payment, Side(AccountKind.BALANCE, customer.id), left, None, now)
+    if payment.kind is PaymentKind.TOPUP:
+        await _tell_topped_up(session, customer, payment, now)
+    elif left > 0:
         await wishes.wish(session, customer.id, cards=False, reason="balance_charged", now=now)
         facts = await payments.shown(session, payment) | {"to_balance": left}
         await outbox.tell(session, customer, "payment_surplus", facts, now=now, dedup=f"payment:{payment.id}:surplus")
@@ -122,7 +125,7 @@ async def _take(
     await ledger.transfer(
         session,
         operation=f"payment:{payment.id}:{invoice_id or 'balance'}:late",
-        debit=Side(AccountKind.CARD_CLEARING),
+        debit=payments.clearing(payment.method),
         credit=credit,
         amount=amount,
         about=About("late", invoice_id=invoice_id, payment_id=payment.id),

@@ -52,6 +52,7 @@ class Wanted:
         amount: what is charged.
         funds: voucher and balance money that pays together with it, or not at all (rules.md 6.3).
         by_hand: the customer asked for it.
+        stars: how many Telegram Stars the chat takes for it, where it is paid with them.
     """
 
     operation: str
@@ -62,6 +63,7 @@ class Wanted:
     parts: Sequence[Part] = field(default=())
     funds: Sequence[FundPayment] = field(default=())
     by_hand: bool = False
+    stars: int | None = None
 
 
 async def prepare(session: AsyncSession, customer: Customer, wanted: Wanted, *, now: datetime) -> Payment | None:
@@ -72,13 +74,14 @@ async def prepare(session: AsyncSession, customer: Customer, wanted: Wanted, *, 
     known = await session.scalar(select(Payment.id).where(Payment.operation == wanted.operation))
     if known is not None:
         return None
-    waits = wanted.method is PaymentMethod.CHECKOUT
+    waits = wanted.method is not PaymentMethod.CARD
     payment = Payment(
         customer_id=customer.id,
         kind=wanted.kind,
         method=wanted.method,
         card_id=wanted.card.id if wanted.card else None,
         amount=wanted.amount,
+        stars=wanted.stars,
         status=PaymentStatus.ACTION if waits else PaymentStatus.CREATED,
         operation=wanted.operation,
         # Not made from our ids: a second installation on the same account, or a database begun anew, has the same.
@@ -87,8 +90,7 @@ async def prepare(session: AsyncSession, customer: Customer, wanted: Wanted, *, 
         created_at=now,
         # The call follows at once; a crash in between is the same as an answer that got lost.
         called_at=None if waits else now,
-        # A page has a row of its own that says when to look after it.
-        check_at=None if waits else now + _SOON,
+        check_at=_first_look(wanted.method, now),
     )
     session.add(payment)
     await session.flush()
@@ -96,9 +98,24 @@ async def prepare(session: AsyncSession, customer: Customer, wanted: Wanted, *, 
     return payment
 
 
+def _first_look(method: PaymentMethod, now: datetime) -> datetime | None:
+    match method:
+        case PaymentMethod.CARD:
+            return now + _SOON
+        case PaymentMethod.STARS:
+            return now + ACTION_FOR  # the chat tells us when it is paid; we only end it
+        case PaymentMethod.CHECKOUT:
+            return None  # a page has a row of its own that says when to look after it
+
+
+def clearing(method: PaymentMethod) -> Side:
+    """Return the account of the house that money paid this way comes through."""
+    return Side(AccountKind.STARS_CLEARING if method is PaymentMethod.STARS else AccountKind.CARD_CLEARING)
+
+
 async def _reserve(session: AsyncSession, customer: Customer, payment: Payment, wanted: Wanted, now: datetime) -> None:
     owed = Side(AccountKind.RECEIVABLE, customer.id)
-    paid_in = Side(AccountKind.CARD_CLEARING)
+    paid_in = clearing(wanted.method)
     if wanted.kind is PaymentKind.TOPUP:
         into = Side(AccountKind.BALANCE, customer.id)
         await _pending(session, payment, paid_in, into, wanted.amount, None, now)
@@ -234,4 +251,6 @@ def next_look(payment: Payment, now: datetime) -> datetime:
 async def hurry(session: AsyncSession, *, now: datetime) -> None:
     """Have every payment whose result is open looked at in the next round, whenever its time was."""
     open_ones = Payment.status.in_((PaymentStatus.UNKNOWN, PaymentStatus.ACTION))
-    await session.execute(update(Payment).where(open_ones, Payment.check_at > now).values(check_at=now))
+    # Nobody can be asked about stars: the chat tells of them by itself.
+    asked = Payment.method != PaymentMethod.STARS
+    await session.execute(update(Payment).where(open_ones, asked, Payment.check_at > now).values(check_at=now))

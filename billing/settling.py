@@ -8,10 +8,11 @@ from enum import StrEnum
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import cards, dues, ledger, payment_results, payments, settlement, wishes
+from billing import cards, checkouts, dues, ledger, payment_results, payments, reminders, settlement, wishes
 from billing.errors import Conflict
 from billing.models import (
     Card,
+    CheckoutPurpose,
     Customer,
     Payment,
     PaymentKind,
@@ -54,12 +55,19 @@ class Choice:
         invoice_ids: which invoices; `None` for all.
         voucher: use voucher money; `balance` likewise.
         card_id: the card for the rest; `None` for none.
+        page: let a hosted page take the rest, with a card that is not saved.
     """
 
     invoice_ids: tuple[int, ...] | None = None
     voucher: bool = True
     balance: bool = True
     card_id: int | None = None
+    page: bool = False
+
+    @property
+    def by_card(self) -> bool:
+        """Whether a card pays the rest, saved or not."""
+        return self.page or self.card_id is not None
 
 
 async def next_step(
@@ -131,7 +139,7 @@ async def _prepare(
 
 
 async def _give_up(session: AsyncSession, customer: Customer, wish: SettlementWish, now: datetime) -> None:
-    """End a try in which no card paid: told once, tried again by the calendar if a card may pay then."""
+    """End a try in which no card paid, or none is there: told, tried again by the calendar if a card may pay then."""
     first = await payments.first_decline(session, customer.id)
     hopeful = any(cards.is_chargeable(card, now) for card in await cards.listed(session, customer.id))
     again_at = settlement.next_try(first or now, now) if hopeful else None
@@ -149,6 +157,8 @@ async def _give_up(session: AsyncSession, customer: Customer, wish: SettlementWi
     ).all()
     if declined:
         await payment_results.tell_declined(session, customer, declined, again_at=again_at, now=now)
+    else:
+        await reminders.tell_unpaid(session, customer, now=now)
     await wishes.end(session, wish, again_at=again_at)
 
 
@@ -192,7 +202,7 @@ async def preview(session: AsyncSession, customer_id: int, choice: Choice, *, mi
         await dues.open_dues(session, customer_id, choice.invoice_ids),
         voucher=have.voucher if choice.voucher else 0,
         balance=have.balance if choice.balance else 0,
-        by_card=choice.card_id is not None,
+        by_card=choice.by_card,
         minimum=minimum,
     )
 
@@ -209,6 +219,8 @@ async def begin_by_hand(
 ) -> Payment | None:
     """Pay from funds, or write down the payment that a card has to make; under the customer's lock.
 
+    A payment on a page has its page's row written down with it: hand that to `Checkouts.open`.
+
     Raises:
         Conflict: the split is no longer the one that was shown (rules.md 6.3).
         NotFound: the card is not theirs, or removed.
@@ -220,20 +232,24 @@ async def begin_by_hand(
     planned = await preview(session, customer.id, choice, minimum=minimum)
     if planned.digest != digest:
         raise Conflict("the split has changed since it was shown")
-    if choice.card_id is None or not planned.charges:
+    if not planned.charges:
         await _pay_funds(session, customer, planned, now)
         return None
+    card = None if choice.card_id is None else await cards.get(session, customer.id, choice.card_id)
     wanted = Wanted(
         operation=operation,
         kind=PaymentKind.INVOICES,
-        method=PaymentMethod.CARD,
+        method=PaymentMethod.CARD if card else PaymentMethod.CHECKOUT,
         amount=planned.by_card,
-        card=await cards.get(session, customer.id, choice.card_id),
+        card=card,
         parts=planned.charges[0],
         funds=planned.funds,
         by_hand=True,
     )
-    return await payments.prepare(session, customer, wanted, now=now)
+    payment = await payments.prepare(session, customer, wanted, now=now)
+    if payment is not None and card is None:
+        await checkouts.want(session, customer.id, CheckoutPurpose.INVOICES, now=now, payment_id=payment.id)
+    return payment
 
 
 async def _pay_funds(session: AsyncSession, customer: Customer, planned: Plan, now: datetime) -> None:

@@ -29,8 +29,10 @@ class Terms:
         credit_limit: what a customer may owe, have used and have running, unless set for them (rules.md 3.7).
         grace_months: unpaid for so long, deployments are deleted (rules.md 9.2).
         reminder_days: days between reminders (rules.md 9.1).
+        suspend_days: so many days before they are deleted, unpaid machines are powered off; 0: they are not (C17).
         card_minimum: the least that a card can be charged.
         topup_least: the least balance that can be charged at once; `topup_most` the most.
+        stars_rate: what a Telegram Star is worth on the balance; 0 where none are taken.
     """
 
     currency: Currency
@@ -39,9 +41,11 @@ class Terms:
     credit_limit: int = 20_000
     grace_months: int = 3
     reminder_days: int = 7
+    suspend_days: int = 0
     card_minimum: int = 50
     topup_least: int = 500
     topup_most: int = 100_000
+    stars_rate: int = 0
 
     def with_tax(self, net: int) -> int:
         """Return a net amount with its tax, the tax rounded once (rules.md 1.4)."""

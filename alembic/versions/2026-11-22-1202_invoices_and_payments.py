@@ -175,7 +175,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(32), nullable=False),
         sa.Column("operation", sa.String(length=96), nullable=False),
         sa.Column("idempotency_key", sa.String(length=64), nullable=False),
-        sa.Column("provider_id", sa.String(length=128), nullable=True),
+        sa.Column("provider_id", sa.String(length=255), nullable=True),
         sa.Column("decline_code", sa.String(length=64), nullable=False),
         sa.Column("hard", sa.Boolean(), nullable=False),
         sa.Column("by_hand", sa.Boolean(), nullable=False),
@@ -186,7 +186,7 @@ def upgrade() -> None:
         sa.Column("checks", BIG, nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("refunded", BIG, nullable=False),
-        sa.Column("refund_wanted_at", sa.BigInteger(), nullable=True),
+        sa.Column("refund_try_at", sa.BigInteger(), nullable=True),
         sa.Column("disputed", BIG, nullable=False),
         sa.CheckConstraint("(method = 'stars') = (stars IS NOT NULL)", name=op.f("ck_payments_stars_are_counted")),
         sa.CheckConstraint("amount > 0", name=op.f("ck_payments_amount_positive")),
@@ -207,12 +207,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("status IN ('created', 'unknown', 'action')"),
     )
     op.create_index(
-        "ix_payments_refund_wanted",
+        "ix_payments_refunding",
         "payments",
-        ["refund_wanted_at"],
+        ["refund_try_at"],
         unique=False,
-        sqlite_where=sa.text("refund_wanted_at IS NOT NULL"),
-        postgresql_where=sa.text("refund_wanted_at IS NOT NULL"),
+        sqlite_where=sa.text("refund_try_at IS NOT NULL"),
+        postgresql_where=sa.text("refund_try_at IS NOT NULL"),
     )
     op.create_table(
         "checkouts",

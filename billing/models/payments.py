@@ -153,10 +153,10 @@ class Payment(Base):
             postgresql_where=sa.text("status IN ('created', 'unknown', 'action')"),
         ),
         Index(
-            "ix_payments_refund_wanted",
-            "refund_wanted_at",
-            sqlite_where=sa.text("refund_wanted_at IS NOT NULL"),
-            postgresql_where=sa.text("refund_wanted_at IS NOT NULL"),
+            "ix_payments_refunding",
+            "refund_try_at",
+            sqlite_where=sa.text("refund_try_at IS NOT NULL"),
+            postgresql_where=sa.text("refund_try_at IS NOT NULL"),
         ),
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("(method = 'stars') = (stars IS NOT NULL)", name="stars_are_counted"),
@@ -174,7 +174,7 @@ class Payment(Base):
     operation: Mapped[str] = mapped_column(sa.String(96), unique=True)
     """What set it off: the same tap, or the same try of the calendar, makes one payment."""
     idempotency_key: Mapped[str] = mapped_column(sa.String(64), unique=True)
-    provider_id: Mapped[str | None] = mapped_column(sa.String(128), unique=True)
+    provider_id: Mapped[str | None] = mapped_column(sa.String(255), unique=True)
     decline_code: Mapped[str] = mapped_column(sa.String(64), default="")
     hard: Mapped[bool] = mapped_column(default=False)
     """The decline is for good: wait for a new card (rules.md 6.7)."""
@@ -189,8 +189,8 @@ class Payment(Base):
     checks: Mapped[int] = mapped_column(default=0)
     ended_at: Mapped[datetime | None]
     refunded: Mapped[Amount] = mapped_column(default=0)
-    refund_wanted_at: Mapped[datetime | None]
-    """Stars that an administrator gives back and the chat has not confirmed; cleared when it has."""
+    refund_try_at: Mapped[datetime | None]
+    """When to ask the chat (again) to give its stars back; cleared when the chat has said what became of it."""
     disputed: Mapped[Amount] = mapped_column(default=0)
 
 
