@@ -23,7 +23,7 @@ from bot import migrate
 HERE = Path(__file__).parent
 DAY = "2026-11-22"
 GROUPS = {
-    "customers_and_sales": "customers administrators audit_log prices quotes subscriptions intervals usage watermarks",
+    "customers_and_sales": "customers email_confirmations administrators audit_log prices quotes subscriptions intervals usage watermarks",
     "invoices_and_payments": (
         "invoices invoice_lines credit_notes number_series cards payments payment_allocations checkouts "
         "provider_events settlement_wishes"

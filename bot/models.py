@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Index
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.models import Base, Id
+from billing.models import BIG, Base, Id
 
 
 class ChatUpdate(Base):
@@ -42,6 +42,30 @@ class Awaiting(Base):
     """Names the feature's step that takes the answer."""
     data: Mapped[dict[str, Any]]
     asked_at: Mapped[datetime]
+
+
+class SupportTopic(Base):
+    """A customer's own topic in a support chat that is a forum."""
+
+    __tablename__ = "support_topics"
+    __table_args__ = (Index(None, "chat_id", "thread_id", unique=True),)
+
+    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"), primary_key=True)
+    chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    thread_id: Mapped[int]
+    """Telegram's `message_thread_id`."""
+
+
+class SupportMessage(Base):
+    """A customer's question as it stands in a support chat: a reply to it goes back to them."""
+
+    __tablename__ = "support_messages"
+    __table_args__ = (Index(None, "customer_id"),)
+
+    chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    message_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
+    sent_at: Mapped[datetime]
 
 
 class Switch(Base):

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("blocked_at", sa.BigInteger(), nullable=True),
         sa.Column("unreachable_at", sa.BigInteger(), nullable=True),
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
+        sa.Column("spared_until", sa.BigInteger(), nullable=True),
         sa.Column("email", sa.String(length=254), nullable=True),
         sa.Column("billing_name", sa.String(length=200), nullable=False),
         sa.Column("billing_address", sa.String(length=500), nullable=False),
@@ -80,6 +81,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
     )
     op.create_index(op.f("ix_audit_log_customer_id_id"), "audit_log", ["customer_id", "id"], unique=False)
+    op.create_table(
+        "email_confirmations",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("customer_id", BIG, nullable=False),
+        sa.Column("address", sa.String(length=254), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customers.id"], name=op.f("fk_email_confirmations_customer_id_customers")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_email_confirmations")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_email_confirmations_token_hash")),
+    )
+    op.create_index(
+        op.f("ix_email_confirmations_customer_id_id"), "email_confirmations", ["customer_id", "id"], unique=False
+    )
     op.create_table(
         "quotes",
         sa.Column("id", BIG, nullable=False),
@@ -188,6 +207,7 @@ def downgrade() -> None:
     op.drop_table("intervals")
     op.drop_table("subscriptions")
     op.drop_table("quotes")
+    op.drop_table("email_confirmations")
     op.drop_table("audit_log")
     op.drop_table("watermarks")
     op.drop_table("prices")

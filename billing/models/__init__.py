@@ -1,7 +1,7 @@
 """The tables of the money, split by subject."""
 
 from billing.models.base import BIG, Amount, Base, Id, Instant, MonthNumber
-from billing.models.customers import Administrator, AuditEntry, Customer
+from billing.models.customers import Administrator, AuditEntry, Customer, EmailConfirmation
 from billing.models.invoices import CreditNote, Invoice, InvoiceKind, InvoiceLine, NumberSeries
 from billing.models.ledger import CUSTOMER_KINDS, HOUSE_KINDS, Account, AccountKind, Phase, Transfer
 from billing.models.outbox import Channel, JobRun, MonthRun, Notice, NoticeStatus
@@ -41,6 +41,7 @@ __all__ = [
     "CheckoutStatus",
     "CreditNote",
     "Customer",
+    "EmailConfirmation",
     "EventKind",
     "Id",
     "Instant",

@@ -31,6 +31,8 @@ class Customer(Base):
     unreachable_at: Mapped[datetime | None]
     """The chat refused a message: the person blocked the bot."""
     closed_at: Mapped[datetime | None]
+    spared_until: Mapped[datetime | None]
+    """An administrator gave time: deployments are not deleted for debt before this day (rules.md 9.3)."""
 
     email: Mapped[str | None] = mapped_column(sa.String(254))
     """Confirmed address; nothing is sent to any other."""
@@ -48,6 +50,22 @@ class Customer(Base):
     default_card_id: Mapped[int | None] = mapped_column(
         BIG, ForeignKey("cards.id", use_alter=True, name="fk_customers_default_card_id_cards")
     )
+
+
+class EmailConfirmation(Base):
+    """A link that was mailed to an address; opened in the customer's own chat it confirms the address."""
+
+    __tablename__ = "email_confirmations"
+    __table_args__ = (Index(None, "customer_id", "id"),)
+
+    id: Mapped[Id]
+    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
+    address: Mapped[str] = mapped_column(sa.String(254))
+    token_hash: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    """SHA-256 of the token in the link; the token itself is in the mail only."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
 
 
 class Administrator(Base):
