@@ -6,12 +6,11 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from starlette.applications import Starlette
 from telegram import Update
-from telegram.error import InvalidToken, TelegramError
-from telegram.ext import Application, ApplicationBuilder, TypeHandler
+from telegram.ext import TypeHandler
 
 from billing import catalog
 from billing.cashier import Cashier
@@ -21,7 +20,7 @@ from billing.db import Database
 from billing.inbox import Inbox
 from billing.models import EventKind
 from billing.stripe_gateway import StripeGateway
-from bot import chores, compute, menu, schema, switches
+from bot import chores, compute, connection, menu, schema, switches
 from bot.context import Services
 from bot.deliver import Deliverer
 from bot.dispatch import Dispatcher
@@ -30,12 +29,11 @@ from bot.features.admin import prices
 from bot.jobs import CADENCE, Clockwork
 from bot.mail import Mailer, Server
 from bot.notices import Writer
-from bot.pace import Pace
 from bot.progress import Progress
 from bot.router import Routes
 from bot.server import WebServer
-from bot.settings import CannotStart, Settings
-from bot.updates import ALLOWED, InOrderPerUser, UpdateStore, poll
+from bot.settings import Settings
+from bot.updates import UpdateStore
 from bot.web.health import Health
 from bot.web.pages import CheckoutPages
 from bot.web.routes import application
@@ -52,18 +50,10 @@ FEATURES = (home, deploy, machines, cards, invoices, settings, prices)
 
 _STOP_SECONDS = 8.0
 """How long workers may take to finish what is in hand when we stop."""
-_CONNECTIONS = 64
-"""Requests to Telegram at the same time."""
 _MACHINES_EVERY = 1.0
 _MONEY_EVERY = 2.0
 _MESSAGES_EVERY = 1.0
 """Seconds between looks when nobody calls a worker."""
-
-Ptb = Application[Any, Any, Any, Any, Any, Any]
-
-
-class TelegramUnreachable(CannotStart):
-    """The Bot API did not answer, or refused the token."""
 
 
 class App:
@@ -79,7 +69,7 @@ class App:
         self.gateway = _gateway(settings)
         self.mailer = _mailer(settings)
         self.store = UpdateStore(self.database, self.clock)
-        self.telegram = _telegram(settings, self.store)
+        self.telegram = connection.build(settings, self.store)
         self.reconciler = Reconciler(
             self.database,
             self.driver,
@@ -207,10 +197,7 @@ class App:
     @asynccontextmanager
     async def _in_the_chat(self) -> AsyncIterator[None]:
         """Open the bot; on the way out finish the updates that are in hand."""
-        try:
-            await self.telegram.initialize()
-        except (InvalidToken, TelegramError) as error:
-            raise TelegramUnreachable(_why(error)) from None
+        await connection.open_bot(self.telegram)
         username = self.telegram.bot.username
         async with self.database.transaction() as session:
             await switches.remember_username(session, username, self.clock.now())
@@ -231,7 +218,15 @@ class App:
         running = [asyncio.create_task(worker.run(), name=worker.name) for worker in workers]
         running.append(asyncio.create_task(clockwork.run(), name="clockwork"))
         serving = asyncio.create_task(server.run_until_stopped(), name="web")
-        updates = asyncio.create_task(self._updates(), name="updates")
+        updates = asyncio.create_task(
+            connection.receive(
+                self.telegram,
+                self.store,
+                public_url=self.settings.public_url,
+                secret=self.settings.webhook_secret,
+            ),
+            name="updates",
+        )
         greeting = asyncio.create_task(menu.publish(self.telegram.bot, self.settings.admin_ids), name="menu")
         log.info("running as @%s, listening on %s:%s", self.telegram.bot.username, *self.settings.listen)
         await _first_of(stopping, serving)
@@ -245,17 +240,6 @@ class App:
             worker.stop()
         await _finish(running)
         await asyncio.gather(serving, updates, greeting, return_exceptions=True)
-
-    async def _updates(self) -> None:
-        """Have Telegram send updates to our web endpoint, or fetch them, for ever."""
-        bot = self.telegram.bot
-        if not self.settings.public_url:
-            await bot.delete_webhook()
-            await poll(bot, self.store)
-            return
-        await bot.set_webhook(
-            f"{self.settings.public_url}/telegram", secret_token=self.settings.webhook_secret, allowed_updates=ALLOWED
-        )
 
     def _web(self, services: Services) -> Starlette:
         async def look(session_id: str) -> None:
@@ -308,25 +292,6 @@ async def _finish(running: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*running, return_exceptions=True)
 
 
-def _telegram(settings: Settings, store: UpdateStore) -> Ptb:
-    """Return the bot and its queue; the library fetches nothing by itself (see `updates.py`)."""
-    url = settings.telegram_api_url
-    return (
-        ApplicationBuilder()
-        .token(settings.bot_token.get_secret_value())
-        .base_url(f"{url}/bot")
-        .base_file_url(f"{url}/file/bot")
-        .rate_limiter(Pace())
-        .connection_pool_size(_CONNECTIONS)
-        .pool_timeout(30)
-        .update_queue(store.queue)
-        .concurrent_updates(InOrderPerUser(store))
-        .updater(None)
-        .job_queue(None)
-        .build()
-    )
-
-
 def _gateway(settings: Settings) -> StripeGateway:
     secret = settings.stripe_webhook_secret
     return StripeGateway(
@@ -341,9 +306,3 @@ def _mailer(settings: Settings) -> Mailer | None:
     if settings.smtp_url is None:
         return None
     return Mailer(Server.parse(settings.smtp_url.get_secret_value()), settings.mail_from)
-
-
-def _why(error: TelegramError) -> str:
-    if isinstance(error, InvalidToken):
-        return "BOT_TOKEN is refused by Telegram; get it again from @BotFather with /token"
-    return f"TELEGRAM_API_URL does not answer: {error.message}"
