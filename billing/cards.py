@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -93,6 +93,12 @@ def is_expired(card: Card, now: datetime) -> bool:
 def is_valid(card: Card, now: datetime) -> bool:
     """Return whether a card counts: there, not expired, its last charge not declined (rules.md 3.6)."""
     return card.removed_at is None and not is_expired(card, now) and card.declined_at is None
+
+
+def valid_sql(now: datetime) -> ColumnElement[bool]:
+    """Return `is_valid` as a condition on rows of cards."""
+    printed = Card.expiry_year * 12 + Card.expiry_month
+    return and_(Card.removed_at.is_(None), Card.declined_at.is_(None), printed >= now.year * 12 + now.month)
 
 
 def is_chargeable(card: Card, now: datetime) -> bool:

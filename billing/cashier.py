@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import accounts, cards, outbox, payment_results, payments, quotes, settling, wishes
+from billing import accounts, cards, low_funds, outbox, payment_results, payments, quotes, settling, topups, wishes
 from billing.clock import Clock
 from billing.db import Database
 from billing.errors import NotFound
@@ -102,7 +102,7 @@ class Cashier:
                 return None
             step = await settling.next_step(session, customer, wish, minimum=self._minimum, now=now)
             if step is None:
-                await self._over(session, customer, now)
+                await self._over(session, customer, by_card, now)
             return step
 
     async def _go_on(self, customer_id: int, step: Step, outcome: _Outcome, *, by_card: bool) -> Step | None:
@@ -115,12 +115,17 @@ class Cashier:
                 return None
             following = await settling.after(session, customer, wish, step, payment, minimum=self._minimum, now=now)
             if following is None:
-                await self._over(session, customer, now)
+                await self._over(session, customer, by_card, now)
             return following
 
-    async def _over(self, session: AsyncSession, customer: Customer, now: datetime) -> None:
-        """What was due had its turn: an order that waits for money may go through now (C2)."""
+    async def _over(self, session: AsyncSession, customer: Customer, by_card: bool, now: datetime) -> None:
+        """What was due had its turn: an order that waits for money may go through now (C2).
+
+        Who lives on money that came just now is told how long it lasts (rules.md 9.4).
+        """
         await quotes.offer_kept(session, customer, now=now, terms=self._terms)
+        if not by_card:
+            await low_funds.tell_if_low(session, customer, now=now, terms=self._terms)
 
     # --- by hand
 
@@ -144,6 +149,26 @@ class Cashier:
         if payment is None or called:
             return payment
         return await self._carry_out(Step(Act.CHARGE, payment.id))
+
+    async def top_up_by_card(self, customer_id: int, offered_id: int, card_id: int) -> Payment:
+        """Charge a saved card what the page of a top-up asks for (rules.md 7.4); the payment tells how it went.
+
+        The page is closed first, so that it is not paid as well; where it was paid already, that is the answer.
+
+        Raises:
+            NotFound: top-up or card is not theirs.
+            Conflict: the page could not be closed: nothing was charged.
+        """
+        async with self._database.read() as reading:
+            offered = await topups.get(reading, customer_id, offered_id)
+        if offered.status in IN_FLIGHT:
+            offered = await self._carry_out(Step(Act.CANCEL, offered.id))
+        async with self._database.transaction() as session:
+            now = self._clock.now()
+            customer = await accounts.lock(session, customer_id)
+            payment = await topups.by_card(session, customer, offered, card_id, now=now)
+            called = payment.status is not PaymentStatus.CREATED
+        return payment if called else await self._carry_out(Step(Act.CHARGE, payment.id))
 
     async def cancel_waiting(self, customer_id: int, invoice_ids: tuple[int, ...] | None = None) -> bool:
         """Cancel payments that wait for their customer, and return whether none is left in flight.
@@ -188,6 +213,8 @@ class Cashier:
         begun = payment.called_at or payment.created_at
         if payment.status is PaymentStatus.ACTION:
             overdue = now >= payment.created_at + payments.ACTION_FOR
+            if payment.method is PaymentMethod.STARS and not overdue:
+                return  # the chat tells when it is paid; it cannot be asked
             await self._carry_out(Step(Act.CANCEL if overdue else Act.READ, payment_id))
         elif now < begun + payments.REPLAY_FOR:
             replayed = await self._carry_out(Step(Act.CHARGE, payment_id))

@@ -294,15 +294,21 @@ async def _write_lines(session: AsyncSession, month: Month) -> None:
 
 
 async def _write_ledger(session: AsyncSession, now: datetime, terms: Terms) -> None:
-    """Book what is owed; older invoices that waited for the card's minimum are due from now if it is reached (6.4)."""
+    """Book what is owed; older invoices that waited for the card's minimum are due from now if it is reached (6.4).
+
+    What is left of a debt that was nearly paid waits too, whenever it was due first.
+    """
+    owing = sa.and_(Account.customer_id.in_(select(_totals.c.customer_id)), Account.kind == AccountKind.RECEIVABLE)
+    rests = select(Account.customer_id).where(owing, Account.posted < terms.card_minimum)
+    await session.execute(
+        sa.update(table(Invoice))
+        .where(sa.text("due > 0"), Invoice.due_since.is_not(None), Invoice.customer_id.in_(rests))
+        .values(due_since=None)
+    )
     await ledger.owe_many(session, _owed(_totals.c.net, ""), credit=AccountKind.REVENUE, reason="issue", now=now)
     if terms.tax_basis_points:
         await ledger.owe_many(session, _owed(_totals.c.tax, ":tax"), credit=AccountKind.TAX, reason="issue", now=now)
-    reached = select(Account.customer_id).where(
-        Account.customer_id.in_(select(_totals.c.customer_id)),
-        Account.kind == AccountKind.RECEIVABLE,
-        Account.posted >= terms.card_minimum,
-    )
+    reached = select(Account.customer_id).where(owing, Account.posted >= terms.card_minimum)
     await session.execute(
         sa.update(table(Invoice))
         .where(sa.text("due > 0"), Invoice.due_since.is_(None), Invoice.customer_id.in_(reached))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import accounts, facts, quotes, subscriptions
+from billing import accounts, facts, low_funds, quotes, subscriptions
 from billing.catalog import Item
 from billing.eligibility import Verdict
 from billing.errors import Conflict, NotFound
@@ -103,7 +103,9 @@ async def confirm(
         if verdict.for_money:
             await quotes.keep(session, quote, now)
         return NotNow(quote, verdict)
-    return Confirmed(await _make(session, quote, now, within))
+    deployment = await _make(session, quote, now, within)
+    await low_funds.tell_if_low(session, customer, now=now, terms=terms)
+    return Confirmed(deployment)
 
 
 async def get(session: AsyncSession, customer: Customer, deployment_id: int) -> Deployment:
@@ -194,7 +196,7 @@ async def set_power(
     deployment = await _running(session, customer, deployment_id)
     if deployment.power is not wish:
         deployment.power = wish
-        _wake(deployment, now)
+        wake(deployment, now)
         await session.flush()
     return deployment
 
@@ -209,7 +211,7 @@ async def reboot(session: AsyncSession, customer: Customer, deployment_id: int, 
     deployment = await _running(session, customer, deployment_id)
     deployment.power = PowerWish.ON
     deployment.reboot_wanted = True
-    _wake(deployment, now)
+    wake(deployment, now)
     await session.flush()
     return deployment
 
@@ -350,7 +352,7 @@ async def _delete(session: AsyncSession, deployment: Deployment, now: datetime) 
         deployment.state = State.DELETING
         deployment.delete_asked_at = now
         deployment.detail = ""
-        _wake(deployment, now)
+        wake(deployment, now)
         await subscriptions.end(session, await _subscription(session, deployment), at=now)
     await session.flush()
 
@@ -359,7 +361,7 @@ async def _subscription(session: AsyncSession, deployment: Deployment) -> Subscr
     return (await session.scalars(select(Subscription).where(Subscription.id == deployment.subscription_id))).one()
 
 
-def _wake(deployment: Deployment, now: datetime) -> None:
+def wake(deployment: Deployment, now: datetime) -> None:
     """Have it looked after at once, whatever it was waiting for, and for as long as a new one."""
     deployment.reconcile_at = now
     deployment.deadline_at = now + PROVISION_WITHIN

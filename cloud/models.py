@@ -64,6 +64,12 @@ class Deployment(Base):
             postgresql_where=sa.text("reconcile_at IS NOT NULL"),
         ),
         Index(None, "state", "id"),
+        Index(
+            "ix_deployments_suspended",
+            "customer_id",
+            sqlite_where=sa.text("power = 'suspended'"),
+            postgresql_where=sa.text("power = 'suspended'"),
+        ),
     )
 
     id: Mapped[Id]
@@ -76,6 +82,8 @@ class Deployment(Base):
     workers: Mapped[int]
     state: Mapped[State]
     power: Mapped[PowerWish] = mapped_column(default=PowerWish.ON)
+    power_before: Mapped[PowerWish | None]
+    """How the customer wished it when it was switched off for debt: so it comes back."""
     reboot_wanted: Mapped[bool] = mapped_column(default=False)
     detail: Mapped[str] = mapped_column(sa.String(200), default="")
     """What is going on, or why it failed, in plain words."""

@@ -1,0 +1,92 @@
+"""Customers without a card whose money does not reach far (rules.md 9.4, A5, A15)."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import accounts, cards, dunning, facts, outbox, runway, standing
+from billing.clock import DAY, Month, add_months
+from billing.db import Database
+from billing.models import Card, Customer, Notice, Subscription
+from billing.terms import Terms
+
+KIND = "funds_low"
+_CHUNK = 500
+
+
+async def tell_all(database: Database, *, now: datetime, terms: Terms) -> int:
+    """Tell everybody concerned who was not told for a week; return how many.
+
+    Who owes is left to the reminders, which say the same and more.
+    """
+    told, last = 0, 0
+    while True:
+        async with database.read() as session:
+            ids = await _candidates(session, last, now, terms)
+            owing = await standing.read(session, ids, now=now)
+            low = [
+                customer_id
+                for customer_id in ids
+                if not (customer_id in owing and dunning.owes(owing[customer_id], terms))
+                and await _what(session, customer_id, now, terms) is not None
+            ]
+        for customer_id in low:
+            async with database.transaction() as session:
+                customer = await accounts.lock(session, customer_id)
+                told += await tell_if_low(session, customer, now=now, terms=terms)
+        if len(ids) < _CHUNK:
+            return told
+        last = ids[-1]
+
+
+async def tell_if_low(session: AsyncSession, customer: Customer, *, now: datetime, terms: Terms) -> bool:
+    """Tell a customer how long their money lasts, if it is not long; under their lock.
+
+    Asked after they deploy and redeem; the same end is told once a day.
+    """
+    data = await _what(session, customer.id, now, terms)
+    if data is None:
+        return False
+    dedup = f"runway:{customer.id}:{now:%Y-%m-%d}:{data['until'][:10]}"
+    await outbox.tell(session, customer, KIND, data, now=now, dedup=dedup, mail=True)
+    return True
+
+
+async def _candidates(session: AsyncSession, after: int, now: datetime, terms: Terms) -> Sequence[int]:
+    """Return customers with something active, no valid card, and no such message for a week."""
+    valid = exists().where(Card.customer_id == Customer.id, cards.valid_sql(now))
+    active = exists().where(Subscription.customer_id == Customer.id, Subscription.ended_at.is_(None))
+    today = datetime.combine(now.date(), time(), UTC)
+    told = exists().where(
+        Notice.customer_id == Customer.id,
+        Notice.kind == KIND,
+        Notice.created_at >= today - (terms.reminder_days - 1) * DAY,
+    )
+    query = select(Customer.id).where(Customer.id > after, active, ~valid, ~told)
+    return (await session.scalars(query.order_by(Customer.id).limit(_CHUNK))).all()
+
+
+async def _what(session: AsyncSession, customer_id: int, now: datetime, terms: Terms) -> dict[str, Any] | None:
+    """Return what there is to say, `None` when there is a card or money until the end of the next month."""
+    if await cards.has_valid(session, customer_id, now=now):
+        return None
+    purse = await facts.purse(session, customer_id, now=now, terms=terms)
+    until = runway.lasts_until(purse, now=now, terms=terms)
+    if not purse.runners or until is None or until >= Month.of(now).next().end:
+        return None
+    owing = await standing.of(session, customer_id, now=now)
+    # What is not covered stands on the invoice of its month, which is due from the next one on.
+    day = add_months(Month.of(until).end, terms.grace_months).date()
+    if owing is not None and dunning.owes(owing, terms):
+        day = dunning.day_to_name(owing, now, terms)
+    return {
+        "until": until.isoformat(),
+        "over": until - now < timedelta(hours=1),
+        "funds": purse.funds,
+        "monthly": terms.with_tax(purse.monthly),
+        "dearest": purse.dearest.name if purse.dearest else "",
+        "deletion_day": day.isoformat(),
+    }
