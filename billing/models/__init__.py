@@ -1,5 +1,6 @@
 """The tables of the money, split by subject."""
 
+from billing.models.announcements import Announcement, Audience
 from billing.models.base import BIG, Amount, Base, Id, Instant, MonthNumber
 from billing.models.customers import Administrator, AuditEntry, Customer, EmailConfirmation
 from billing.models.invoices import CreditNote, Invoice, InvoiceKind, InvoiceLine, NumberSeries
@@ -32,6 +33,8 @@ __all__ = [
     "AccountKind",
     "Administrator",
     "Amount",
+    "Announcement",
+    "Audience",
     "AuditEntry",
     "Base",
     "Card",

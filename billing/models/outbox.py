@@ -29,6 +29,8 @@ class NoticeStatus(StrEnum):
     """The person cannot be reached this way: bot blocked, address refused."""
     PARKED = "parked"
     """Can never be sent as it is; shown to the operator."""
+    MOOT = "moot"
+    """No longer so when its turn came: nothing was said."""
 
 
 class Notice(Base):
@@ -44,7 +46,21 @@ class Notice(Base):
             sqlite_where=sa.text("status = 'waiting'"),
             postgresql_where=sa.text("status = 'waiting'"),
         ),
+        Index(
+            "ix_notices_of_chat",
+            "recipient",
+            "id",
+            sqlite_where=sa.text("status = 'waiting'"),
+            postgresql_where=sa.text("status = 'waiting'"),
+        ),
         Index(None, "customer_id", "id"),
+        Index(
+            "ix_notices_of_announcement",
+            "announcement_id",
+            "status",
+            sqlite_where=sa.text("announcement_id IS NOT NULL"),
+            postgresql_where=sa.text("announcement_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[Id]
@@ -58,11 +74,14 @@ class Notice(Base):
     kind: Mapped[str] = mapped_column(sa.String(48))
     """Names the view that makes the words."""
     data: Mapped[dict[str, Any]]
+    announcement_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("announcements.id"))
+    """Which announcement it is one of; its words are there."""
     created_at: Mapped[datetime]
     send_at: Mapped[datetime]
     status: Mapped[NoticeStatus] = mapped_column(default=NoticeStatus.WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
     leased_until: Mapped[datetime | None]
+    leased_by: Mapped[str | None] = mapped_column(sa.String(64))
     ended_at: Mapped[datetime | None]
     error: Mapped[str] = mapped_column(sa.String(200), default="")
 
