@@ -88,6 +88,7 @@ class App:
 
             await migrate.ensure_current(self.database)
         async with self.database.transaction() as session:
+            await switches.keep_currency(session, self.terms.currency.code, self.clock.now())
             await catalog.ensure_defaults(session, self.terms.currency)
             username = await switches.bot_username(session)
         self._build(username)

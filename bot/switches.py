@@ -3,11 +3,23 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from billing.models import Transfer
 from bot.models import Switch
+from bot.settings import CannotStart
 
 _BOT = "bot"
+_CURRENCY = "currency"
+
+
+class OtherCurrency(CannotStart):
+    """Money has moved in another currency than the configured one."""
+
+    def __init__(self, code: str) -> None:
+        """Name the currency of the books."""
+        super().__init__(f"CURRENCY: expected {code}, in which money has moved already; it cannot change any more")
 
 
 async def bot_username(session: AsyncSession) -> str:
@@ -19,6 +31,18 @@ async def bot_username(session: AsyncSession) -> str:
 async def remember_username(session: AsyncSession, username: str, now: datetime) -> None:
     """Remember the bot's name, so that a job needs not ask Telegram for the way into the chat."""
     await _set(session, _BOT, {"username": username}, now, None)
+
+
+async def keep_currency(session: AsyncSession, code: str, now: datetime) -> None:
+    """Remember the currency; once money has moved, it stays (rules.md 1.1).
+
+    Raises:
+        OtherCurrency: the books are in another one.
+    """
+    row = await session.get(Switch, _CURRENCY)
+    if row is not None and row.value["code"] != code and await session.scalar(select(exists().select_from(Transfer))):
+        raise OtherCurrency(str(row.value["code"]))
+    await _set(session, _CURRENCY, {"code": code}, now, None)
 
 
 async def _set(session: AsyncSession, name: str, value: dict[str, Any], now: datetime, by: int | None) -> None:
