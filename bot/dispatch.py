@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any
 
-from telegram import CallbackQuery, ChatMember, Message, Update, User
+from telegram import CallbackQuery, ChatMember, Message, PreCheckoutQuery, SuccessfulPayment, Update, User
 from telegram.constants import ChatType, MessageEntityType
 from telegram.error import BadRequest, Forbidden, TelegramError
 
@@ -13,6 +13,7 @@ from billing.models import Customer
 from bot import awaiting, errors, i18n
 from bot.callbacks import unpack
 from bot.context import Context, Services
+from bot.format import plain
 from bot.guards import is_administrator
 from bot.router import Answer, Routes
 from bot.view import View, send, show
@@ -50,6 +51,8 @@ class Dispatcher:
             await self._membership(update)
         elif update.callback_query is not None:
             await self._tap(update, update.callback_query)
+        elif update.pre_checkout_query is not None:
+            await self._before_payment(update, update.pre_checkout_query)
         elif update.message is not None and update.message.from_user is not None:
             await self._message(update, update.message, update.message.from_user)
 
@@ -62,10 +65,13 @@ class Dispatcher:
         if message.chat.type != ChatType.PRIVATE:
             await self._group(message)
             return
+        if message.refunded_payment is not None:
+            return  # the chat's own words for what we did; ours say it too
         ctx = await self._context(update, user, typed=message)
         with i18n.speaking(ctx.customer.language):
             try:
-                view = await self._typed(ctx, message)
+                paid = message.successful_payment
+                view = await self._typed(ctx, message) if paid is None else await self._paid(ctx, paid)
             except Exception as error:  # noqa: BLE001 every error gets an answer
                 view = errors.answer(error)
             if view is not None:
@@ -98,6 +104,29 @@ class Dispatcher:
         if route is None or not route.guard(ctx):
             return problems.unknown_command()
         return await route.handler(ctx, rest.strip())
+
+    async def _before_payment(self, update: Update, query: PreCheckoutQuery) -> None:
+        """Let a payment in the chat through, or say why not; the chat waits ten seconds."""
+        ctx = await self._context(update, query.from_user)
+        route = self._routes.before_payments.get(query.invoice_payload.partition(":")[0])
+        with i18n.speaking(ctx.customer.language):
+            try:
+                known = route is not None and route.guard(ctx)
+                refusal = await route.handler(ctx, query) if route and known else problems.old_screen()
+            except Exception as error:  # noqa: BLE001 every error gets an answer
+                refusal = errors.answer(error)
+        if refusal is None:
+            await query.answer(ok=True)
+        else:
+            await query.answer(ok=False, error_message=plain(refusal.text))
+
+    async def _paid(self, ctx: Context, payment: SuccessfulPayment) -> View | None:
+        """Take money that the chat has taken; whatever it was for, it is not asked who may pay."""
+        route = self._routes.payments.get(payment.invoice_payload.partition(":")[0])
+        if route is None:
+            log.error("a payment of %s stars came for nothing that is sold", payment.total_amount)
+            return problems.not_understood()
+        return await route.handler(ctx, payment)
 
     async def _tap(self, update: Update, query: CallbackQuery) -> None:
         message = query.message if isinstance(query.message, Message) else None

@@ -1,8 +1,10 @@
 """How money, times and names look on the screen."""
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from html import escape as _escape
+from html import unescape
 
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency
@@ -11,10 +13,17 @@ from billing.clock import Month
 from billing.money import Currency
 from bot.i18n import language
 
+_TAG = re.compile(r"<[^>]+>")
+
 
 def escape(text: object) -> str:
     """Return a text as HTML parse mode shows it, whatever it holds."""
     return _escape(str(text), quote=False)
+
+
+def plain(html: str) -> str:
+    """Return the words of a text in HTML parse mode without its markup."""
+    return unescape(_TAG.sub("", html))
 
 
 def money(amount: int, currency: Currency) -> str:

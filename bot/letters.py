@@ -1,19 +1,16 @@
 """A screen as a mail: the same words, without buttons."""
 
-import re
-from html import unescape
-
 from billing.models import Notice
+from bot.format import plain
 from bot.mail import Attachment, Mail
 from bot.view import View
 
-_TAG = re.compile(r"<[^>]+>")
 _SUBJECT = 120
 
 
 def letter(notice: Notice, address: str, view: View) -> Mail:
     """Return the mail of a notice; its first line is the subject."""
-    text = unescape(_TAG.sub("", view.text))
+    text = plain(view.text)
     links = "".join(f"\n{button.text}: {button.url}" for row in view.rows for button in row if button.url)
     files = () if view.attachment is None else (Attachment(view.attachment.filename, view.attachment.content),)
     return Mail(

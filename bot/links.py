@@ -73,6 +73,36 @@ class PayInvoice(Press):
     invoice_id: int
 
 
+@button("pa")
+class PayAll(Press):
+    """Pay everything that is open, the split shown first."""
+
+
+@button("b")
+class Balance(Press):
+    """What there is, and how long it lasts."""
+
+
+@button("t")
+class Topup(Press):
+    """Charge the balance: choose an amount."""
+
+
+@button("v")
+class EnterVoucher(Press):
+    """Type a voucher's code."""
+
+
+@button("va")
+class Apply(Press):
+    """Ask for a voucher."""
+
+
+@button("vq")
+class Requests(Press):
+    """For administrators: the oldest request for a voucher that waits."""
+
+
 @button("s")
 class Settings(Press):
     """Keys, address and the rest."""

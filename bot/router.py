@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from telegram import PreCheckoutQuery, SuccessfulPayment
+
 from bot.callbacks import Press
 from bot.context import Context
 from bot.guards import Guard
@@ -20,7 +22,7 @@ _PressType = TypeVar("_PressType", bound=Press)
 class Route:
     """One thing that a feature answers to."""
 
-    on: Literal["command", "press", "answer", "start"]
+    on: Literal["command", "press", "answer", "start", "before_payment", "payment"]
     key: str | type[Press]
     handler: Handler
     guard: Guard
@@ -48,6 +50,21 @@ def start(prefix: str, handler: Callable[[Context, str], Awaitable[View | None]]
     return Route("start", prefix, handler, guard)
 
 
+def before_payment(
+    name: str, handler: Callable[[Context, PreCheckoutQuery], Awaitable[View | None]], guard: Guard
+) -> Route:
+    """Answer whether an invoice in the chat may be paid, by the name before the colon of its payload.
+
+    `None` lets it through; the text of a view is the refusal, without markup.
+    """
+    return Route("before_payment", name, handler, guard)
+
+
+def payment(name: str, handler: Callable[[Context, SuccessfulPayment], Awaitable[View | None]], guard: Guard) -> Route:
+    """Answer that an invoice in the chat was paid; it may be told more than once."""
+    return Route("payment", name, handler, guard)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A text that a person typed because they were asked, with what was kept when they were asked."""
@@ -64,6 +81,8 @@ class Routes:
     presses: dict[type[Press], Route] = field(default_factory=dict)
     answers: dict[str, Route] = field(default_factory=dict)
     starts: dict[str, Route] = field(default_factory=dict)
+    before_payments: dict[str, Route] = field(default_factory=dict)
+    payments: dict[str, Route] = field(default_factory=dict)
 
     @classmethod
     def of(cls, routes: Iterable[Route]) -> "Routes":
@@ -78,6 +97,8 @@ class Routes:
             "press": made.presses,
             "answer": made.answers,
             "start": made.starts,
+            "before_payment": made.before_payments,
+            "payment": made.payments,
         }
         for route in routes:
             table = tables[route.on]

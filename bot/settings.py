@@ -129,6 +129,8 @@ class Settings(DatabaseSettings):
     credit_limit: Amount | None = None
     topup_least: Amount | None = None
     topup_most: Amount | None = None
+    stars_rate: Annotated[int, Field(ge=1)] | None = None
+    """Minor units that a Telegram Star is worth; none: no stars are taken."""
     tax_percent: Annotated[int, _read(types.basis_points)] = 0
     """In hundredths of a percent."""
     grace_months: Annotated[int, Field(ge=1, le=24)] = 3
@@ -176,6 +178,8 @@ class Settings(DatabaseSettings):
             raise ValueError(f"TOPUP_LEAST: expected {plain(terms.card_minimum)} or more, the least a card can pay")
         if terms.topup_most < terms.topup_least:
             raise ValueError(f"TOPUP_MOST: expected TOPUP_LEAST, {plain(terms.topup_least)}, or more")
+        if terms.stars_rate % terms.currency.step:
+            raise ValueError(f"STARS_RATE: expected a multiple of {terms.currency.step}, the least that can be charged")
         return self
 
     def terms(self) -> Terms:
@@ -193,6 +197,7 @@ class Settings(DatabaseSettings):
             card_minimum=card_minimum,
             topup_least=least,
             topup_most=self.topup_most or _TOPUP_MOST_IN_LEASTS * least,
+            stars_rate=self.stars_rate or 0,
         )
 
     @property

@@ -8,6 +8,7 @@ from telegram import (
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     InputFile,
+    LabeledPrice,
     LinkPreviewOptions,
     Message,
 )
@@ -17,6 +18,7 @@ from telegram.ext import ExtBot
 
 from bot.callbacks import Press
 
+_STARS = "XTR"
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
@@ -51,6 +53,22 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class StarsInvoice:
+    """What the chat itself takes money for, in Telegram Stars; it has a button of its own to pay.
+
+    Attributes:
+        title: 1 to 32 characters, `description` 1 to 255: what is sold, plain text.
+        payload: comes back with the payment, `name:key`; its name is the route that takes it.
+        stars: how many.
+    """
+
+    title: str
+    description: str
+    payload: str
+    stars: int
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One screen: HTML text of at most 4096 characters (1024 with an attachment) and rows of buttons.
 
@@ -60,6 +78,7 @@ class View:
         attachment: sent with the text as its caption, always as a new message.
         toast: a word shown over the chat for a moment when a button was tapped.
         fresh: send a new message even when a button was tapped: what stood there stays.
+        invoice: shown in place of text and buttons, always as a new message.
     """
 
     text: str
@@ -67,6 +86,7 @@ class View:
     attachment: Attachment | None = None
     toast: str = ""
     fresh: bool = False
+    invoice: StarsInvoice | None = None
 
     def markup(self) -> InlineKeyboardMarkup | None:
         """Return the buttons as Telegram takes them."""
@@ -81,6 +101,8 @@ class View:
 
 async def send(bot: ExtBot[Any], chat_id: int, view: View, *, pace: str | None = None) -> Message:
     """Send a screen as a new message; `pace` is handed to the rate limiter."""
+    if view.invoice is not None:
+        return await _send_invoice(bot, chat_id, view.invoice, pace)
     markup = view.markup()
     if view.attachment is None:
         return await bot.send_message(
@@ -98,6 +120,18 @@ async def send(bot: ExtBot[Any], chat_id: int, view: View, *, pace: str | None =
         )
     return await bot.send_document(
         chat_id, file, caption=view.text, parse_mode=ParseMode.HTML, reply_markup=markup, rate_limit_args=pace
+    )
+
+
+async def _send_invoice(bot: ExtBot[Any], chat_id: int, invoice: StarsInvoice, pace: str | None) -> Message:
+    return await bot.send_invoice(
+        chat_id,
+        title=invoice.title,
+        description=invoice.description,
+        payload=invoice.payload,
+        currency=_STARS,
+        prices=[LabeledPrice(invoice.title, invoice.stars)],
+        rate_limit_args=pace,
     )
 
 
@@ -123,7 +157,8 @@ async def show(bot: ExtBot[Any], chat_id: int, message: Message | None, view: Vi
 
     A message with a file or picture cannot become a text message: then the screen comes as a new one.
     """
-    if message is None or not message.text or view.attachment is not None or view.fresh:
+    is_text = view.attachment is None and view.invoice is None
+    if message is None or not message.text or not is_text or view.fresh:
         return (await send(bot, chat_id, view)).message_id
     if await edit(bot, chat_id, message.message_id, view):
         return message.message_id
