@@ -23,10 +23,12 @@ from bot import migrate
 HERE = Path(__file__).parent
 DAY = "2026-11-22"
 GROUPS = {
-    "customers_and_sales": "customers email_confirmations administrators audit_log prices quotes subscriptions intervals usage watermarks",
+    "customers_and_sales": (
+        "customers email_confirmations administrators audit_log prices quotes subscriptions intervals usage watermarks"
+    ),
     "invoices_and_payments": (
-        "invoices invoice_lines credit_notes number_series cards payments payment_allocations checkouts "
-        "provider_events settlement_wishes"
+        "invoices invoice_lines credit_notes credit_note_lines number_series cards payments payment_allocations "
+        "checkouts provider_events settlement_wishes disputes refunds"
     ),
     "vouchers_and_ledger": "vouchers voucher_requests voucher_attempts accounts transfers",
     "machines_and_messages": "",

@@ -21,6 +21,7 @@ from billing.models import (
     Account,
     AccountKind,
     CreditNote,
+    CreditNoteLine,
     Interval,
     Invoice,
     InvoiceKind,
@@ -212,11 +213,10 @@ def _invoices_add_up() -> Iterator[Rows]:
 
 def _numbers_have_no_gap() -> Iterator[Rows]:
     """Each series of a year holds 1, 2, 3… up to the last number that was given (rules.md 5.3)."""
-    numbers = sa.union_all(select(Invoice.number), select(CreditNote.number)).subquery()
-    given = select(
-        func.substr(numbers.c.number, 1, 3).label("series"),
-        sa.cast(func.substr(numbers.c.number, 5, 4), sa.Integer).label("year"),
-        sa.cast(func.substr(numbers.c.number, 10), sa.BigInteger).label("number"),
+    given = sa.union_all(
+        _given("INV", Invoice.number).where(Invoice.kind == InvoiceKind.INVOICE),
+        _given("DN", Invoice.number).where(Invoice.kind == InvoiceKind.DEBIT_NOTE),
+        _given("CN", CreditNote.number),
     ).subquery()
     per_year = (
         select(
@@ -246,6 +246,16 @@ def _numbers_have_no_gap() -> Iterator[Rows]:
         select(per_year.c.series + "-" + sa.cast(per_year.c.year, sa.String()), sa.literal("a series"), per_year.c.last)
         .outerjoin(NumberSeries, series)
         .where(NumberSeries.series.is_(None))
+    )
+
+
+def _given(series: str, column: InstrumentedAttribute[str]) -> Select[*tuple[Any, ...]]:
+    """Return series, year and number of documents that are named `SERIES-YYYY-NNNNNN`."""
+    year = len(series) + 2
+    return select(
+        sa.literal(series).label("series"),
+        sa.cast(func.substr(column, year, 4), sa.Integer).label("year"),
+        sa.cast(func.substr(column, year + 5), sa.BigInteger).label("number"),
     )
 
 
@@ -303,11 +313,17 @@ def _mismetered(month: Month, until: datetime) -> Iterator[Rows]:
 
 def _misinvoiced(currency: Currency) -> Rows:
     """In months that are finished, what was invoiced is what the metered hours cost, late ones apart (rules.md 5.1)."""
-    invoiced = (
+    lines = (
         select(_sum(InvoiceLine.amount.expression))
         .where(InvoiceLine.subscription_id == Usage.subscription_id, InvoiceLine.month == Usage.month)
         .scalar_subquery()
     )
+    taken_back = (
+        select(_sum(CreditNoteLine.amount.expression))
+        .where(CreditNoteLine.subscription_id == Usage.subscription_id, CreditNoteLine.month == Usage.month)
+        .scalar_subquery()
+    )
+    invoiced = lines - taken_back
     cost = case((Usage.hours > 0, metering.cost_sql(Subscription.monthly, Usage.hours, currency)), else_=0)
     subject = (
         _named("subscription", Usage.subscription_id)

@@ -5,10 +5,11 @@ Every writing call takes a key made from a row that was committed before: the sa
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from billing.models import CheckoutPurpose, EventKind
+from billing.models import CheckoutPurpose, DisputeStatus, EventKind, RefundStatus
 
 
 class GatewayError(Exception):
@@ -65,6 +66,7 @@ class Charge:
         action_url: where the customer confirms, empty unless status is action.
         card_provider_id: the payment method, empty while there is none.
         customer_provider_id: who pays.
+        refunded: what was given back of it, known of charges that were listed.
     """
 
     provider_id: str
@@ -76,6 +78,7 @@ class Charge:
     action_url: str = ""
     card_provider_id: str = ""
     customer_provider_id: str = ""
+    refunded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,48 @@ class ChargeRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """A part of a charge to give back."""
+
+    key: str
+    refund_id: int
+    charge_provider_id: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundState:
+    """A refund as the provider shows it now.
+
+    Attributes:
+        provider_id: the provider's id of it.
+        charge_provider_id: what it gives back.
+        status: pending, succeeded or failed.
+        amount: how much.
+        refund_id: our row's id, which we put into its metadata; `None` when somebody else made it.
+        failure: the network's word for why not.
+    """
+
+    provider_id: str
+    charge_provider_id: str
+    status: RefundStatus
+    amount: int
+    refund_id: int | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeState:
+    """A dispute as the provider shows it now; `reason` is the network's word."""
+
+    provider_id: str
+    charge_provider_id: str
+    status: DisputeStatus
+    amount: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """An event of the provider, its signature proven.
 
@@ -229,6 +274,38 @@ class Gateway(Protocol):
 
     async def detach_card(self, provider_id: str) -> None:
         """Remove a saved payment method from its customer; a missing or detached one is success."""
+        ...
+
+    async def refund(self, request: RefundRequest) -> RefundState:
+        """Give back a part of a charge; the same key again returns the same refund.
+
+        Raises:
+            GatewayRefused: it cannot be given back to that card, or not so much of it.
+        """
+        ...
+
+    async def get_refund(self, provider_id: str) -> RefundState | None:
+        """Return a refund as it is now, `None` if the provider does not know it."""
+        ...
+
+    async def find_refund(self, charge_provider_id: str, refund_id: int) -> RefundState | None:
+        """Return the refund of a charge that carries our id, `None` if there is none."""
+        ...
+
+    async def get_dispute(self, provider_id: str) -> DisputeState | None:
+        """Return a dispute as it is now, `None` if the provider does not know it."""
+        ...
+
+    async def charges_since(self, since: datetime) -> list[Charge]:
+        """Return the charges made since an instant that carry a payment's id, with what was refunded of them."""
+        ...
+
+    async def refunds_since(self, since: datetime) -> list[RefundState]:
+        """Return the refunds made since an instant, whoever made them."""
+        ...
+
+    async def disputes_since(self, since: datetime) -> list[DisputeState]:
+        """Return the disputes opened since an instant."""
         ...
 
     def parse_event(self, body: bytes, signature: str) -> Event:

@@ -262,6 +262,7 @@ async def _write_invoices(session: AsyncSession, month: Month, before: int, now:
             "buyer": json_object(buyer),
             "due": total,
             "disputed": number(0),
+            "by_hand": number(0),
             "due_since": sa.case((reached, sa.literal(now, Instant()))),
         }
     )

@@ -1,16 +1,12 @@
-"""The gateway on Stripe's own library: the only import of it (rules.md 6.5 to 6.7, 7.1).
+"""The gateway on Stripe's own library: charges, pages, cards and events (rules.md 6.5 to 6.7, 7.1).
 
-Retries are ours, with the keys of our rows, so the library makes none. What Stripe answers is sorted into four:
-it happened, it did not (`GatewayRefused`), not now (`GatewayBusy`), and nobody knows (`OutcomeUnknown`).
+Only the modules `stripe_*` here import that library.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import TypeVar, cast
 
 import stripe
 
@@ -21,21 +17,17 @@ from billing.gateway import (
     ChargeRequest,
     ChargeStatus,
     Event,
-    GatewayBusy,
-    GatewayDenied,
-    GatewayError,
     GatewayRefused,
     OutcomeUnknown,
     Page,
     PageRequest,
 )
 from billing.models import CheckoutPurpose
-from billing.money import Currency
-from billing.stripe_shapes import PAYMENT_KEY, Json, card_of, charge_of, event_about, needs_its_owner, page_of
-from billing.stripe_units import minimum, to_stripe
+from billing.stripe_back import StripeBack
+from billing.stripe_calls import Answer, is_replay, keyed
+from billing.stripe_shapes import PAYMENT_KEY, Json, card_of, charge_of, event_about, needs_its_owner
+from billing.stripe_units import to_stripe
 
-_TIMEOUT_S = 25.0
-"""For one call in all. Stripe answers a slow bank within 20 s or so; a webhook tells the rest."""
 _TOLERANCE_S = 300
 _PAGE_OBJECTS = ["setup_intent", "payment_intent"]
 _CARD_ONLY = ["card"]
@@ -44,50 +36,9 @@ _NAME_MOST = 150
 _LANGUAGES = "bg cs da de el en es et fi fil fr hr hu id it ja ko lt lv ms mt nb nl pl pt ro ru sk sl sv th tr vi zh"
 _LOCALES = frozenset(_LANGUAGES.split())
 
-T = TypeVar("T")
-_Method = Callable[..., Awaitable[stripe.StripeObject]]
 
-
-class _Answer(Exception):
-    """What Stripe answered instead of a result; the cause of `GatewayRefused`, for callers that look closer."""
-
-    def __init__(self, status: int, error: Json, *, replayed: bool) -> None:
-        """Keep the status, the error object, and whether it came out of the key's store."""
-        super().__init__(f"Stripe answered {status} {error.get('code') or error.get('type') or ''}".strip())
-        self.status = status
-        self.error = error
-        self.replayed = replayed
-
-
-class StripeGateway:
+class StripeGateway(StripeBack):
     """One Stripe account, in the one configured currency."""
-
-    def __init__(
-        self,
-        *,
-        api_key: str,
-        currency: Currency,
-        webhook_secret: str = "",
-        api_url: str = "",
-        timeout_s: float = _TIMEOUT_S,
-    ) -> None:
-        """Take the secrets as they are; an empty URL means Stripe's own."""
-        self._currency = currency
-        self._webhook_secret = webhook_secret
-        self._timeout_s = timeout_s
-        self._mode = "live" if "_live_" in api_key else "test"
-        self._http = stripe.HTTPXClient(timeout=timeout_s)
-        self._stripe = stripe.StripeClient(
-            api_key,
-            http_client=self._http,
-            base_addresses={"api": api_url.rstrip("/")} if api_url else None,
-            max_network_retries=0,
-        )
-
-    @property
-    def minimum(self) -> int:
-        """The least that a card can be charged, in minor units."""
-        return minimum(self._currency)
 
     async def create_customer(self, *, key: str, customer_id: int, name: str, email: str | None) -> str:
         """Return the id of a new customer.
@@ -100,13 +51,13 @@ class StripeGateway:
         if email:
             params["email"] = email
         digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:16]
-        made = await self._call(self._stripe.v1.customers.create_async, params, _keyed(f"{key}-{digest}"))
+        made = await self._call(self._stripe.v1.customers.create_async, params, keyed(f"{key}-{digest}"))
         return self._decode(made, lambda thing: str(thing["id"]))
 
     async def open_page(self, request: PageRequest) -> Page:
         """Open a Checkout session that takes cards only."""
         params = self._page_params(request)
-        session = await self._call(self._stripe.v1.checkout.sessions.create_async, params, _keyed(request.key))
+        session = await self._call(self._stripe.v1.checkout.sessions.create_async, params, keyed(request.key))
         return self._decode(session, self._page)
 
     def _page_params(self, request: PageRequest) -> Json:
@@ -159,10 +110,10 @@ class StripeGateway:
         """
         intents = self._stripe.v1.payment_intents
         try:
-            made = await self._call(intents.create_async, self._charge_params(request), _keyed(request.key))
+            made = await self._call(intents.create_async, self._charge_params(request), keyed(request.key))
         except GatewayRefused as refused:
             return await self._declined(request, refused)
-        if _is_replay(made.last_response.headers if made.last_response else None):
+        if is_replay(made.last_response.headers if made.last_response else None):
             return await self._charge_now(made["id"])
         return self._decode(made, self._charge)
 
@@ -182,7 +133,7 @@ class StripeGateway:
 
     async def _declined(self, request: ChargeRequest, refused: GatewayRefused) -> Charge:
         answer = refused.__cause__
-        if not isinstance(answer, _Answer):
+        if not isinstance(answer, Answer):
             raise refused
         intent = answer.error.get("payment_intent")
         if answer.status == HTTPStatus.PAYMENT_REQUIRED and isinstance(intent, dict):
@@ -200,9 +151,9 @@ class StripeGateway:
         confirm = self._stripe.v1.payment_intents.confirm_async
         params: Json = {"payment_method": request.card_provider_id, "return_url": request.return_url}
         try:
-            await self._call(confirm, intent_id, params, _keyed(f"{request.key}-owner"))
+            await self._call(confirm, intent_id, params, keyed(f"{request.key}-owner"))
         except GatewayRefused as refused:
-            if not isinstance(refused.__cause__, _Answer):
+            if not isinstance(refused.__cause__, Answer):
                 raise
             # Declined after all, or no longer to be confirmed because it went on: reading says which.
         return await self._charge_now(intent_id)
@@ -223,17 +174,13 @@ class StripeGateway:
         Listed, not searched: Stripe's search index may be a minute or, in an outage, hours behind. And listed from
         the newest on without asking since when: Stripe's clock and ours need not agree.
         """
-        params: Json = {"customer": customer_provider_id, "limit": 100}
-        while True:
-            listed = await self._call(self._stripe.v1.payment_intents.list_async, params)
-            page: Json = self._decode(listed, dict)
-            for intent in page["data"]:
-                charge = charge_of(intent, self._currency)
-                if charge.payment_id == payment_id:
-                    return charge
-            if not page.get("has_more"):
-                return None
-            params["starting_after"] = page["data"][-1]["id"]
+        async for intent in self._listed(
+            self._stripe.v1.payment_intents.list_async, {"customer": customer_provider_id}
+        ):
+            charge = self._charge(intent)
+            if charge.payment_id == payment_id:
+                return charge
+        return None
 
     async def cancel_charge(self, provider_id: str) -> Charge:
         """Cancel a PaymentIntent; one that is beyond it is returned as it is."""
@@ -269,84 +216,3 @@ class StripeGateway:
             raise GatewayRefused("the signature does not fit, or is too old") from error
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise GatewayRefused("the body is no event") from error
-
-    async def check(self) -> str:
-        """Return one line for `doctor`."""
-        await self._call(self._stripe.v1.payment_intents.list_async, {"limit": 1})
-        hook = "webhook secret set" if self._webhook_secret else "no webhook secret: payments are noticed by asking"
-        return f"Stripe answers, {self._mode} mode, API {stripe.api_version}, {hook}"
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        close = cast("Callable[[], Awaitable[None]]", self._http.close_async)  # the library leaves it untyped
-        await close()
-
-    # --- one way to call, one way to read
-
-    def _page(self, session: Json) -> Page:
-        return page_of(session, self._currency)
-
-    def _charge(self, intent: Json) -> Charge:
-        return charge_of(intent, self._currency)
-
-    async def _find(self, shape: Callable[[Json], T], method: _Method, *args: object) -> T | None:
-        """Call, with `None` for what Stripe does not know."""
-        try:
-            return self._decode(await self._call(method, *args), shape)
-        except GatewayRefused as refused:
-            if isinstance(refused.__cause__, _Answer) and refused.__cause__.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise
-
-    async def _call(self, method: _Method, *args: object) -> stripe.StripeObject:
-        """Call the library, and sort what it raises."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await method(*args)
-        except (TimeoutError, stripe.APIConnectionError) as error:
-            raise OutcomeUnknown("Stripe did not answer") from error
-        except stripe.StripeError as error:
-            raise _sorted(error) from _answer(error)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            # The library met something that is not what the API gives: a proxy's page, half an answer.
-            raise OutcomeUnknown("Stripe's answer cannot be read") from error
-
-    def _decode(self, thing: stripe.StripeObject, shape: Callable[[Json], T]) -> T:
-        try:
-            return shape(thing.to_dict())
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise OutcomeUnknown("Stripe's answer cannot be read") from error
-
-
-def _keyed(key: str) -> dict[str, str]:
-    return {"idempotency_key": key}
-
-
-def _is_replay(headers: Mapping[str, str] | None) -> bool:
-    return (headers or {}).get("idempotent-replayed") == "true"
-
-
-def _answer(error: stripe.StripeError) -> _Answer | None:
-    """Return what Stripe itself said; a proxy's page or half an answer is none of it."""
-    body = error.json_body
-    told = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(told, dict) or error.http_status is None:
-        return None
-    return _Answer(error.http_status, told, replayed=_is_replay(error.headers))
-
-
-def _sorted(error: stripe.StripeError) -> GatewayError:
-    """Return which of the three it is; the words are ours, since Stripe's may quote a key or a card."""
-    answer = _answer(error)
-    if answer is None:
-        return OutcomeUnknown("Stripe's answer cannot be read")
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return GatewayBusy(str(answer))
-    if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return GatewayDenied(str(answer))
-    # A key that was used with other parameters (a setting changed in between) was used: what it did is not known.
-    if answer.error.get("type") == "idempotency_error" or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return OutcomeUnknown(str(answer))
-    if answer.status == HTTPStatus.CONFLICT:
-        return OutcomeUnknown(str(answer))
-    return GatewayRefused(str(answer))

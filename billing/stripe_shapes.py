@@ -2,8 +2,17 @@
 
 from typing import Any
 
-from billing.gateway import AUTHENTICATION_REQUIRED, CardDetails, Charge, ChargeStatus, Page, PageStatus
-from billing.models import EventKind
+from billing.gateway import (
+    AUTHENTICATION_REQUIRED,
+    CardDetails,
+    Charge,
+    ChargeStatus,
+    DisputeState,
+    Page,
+    PageStatus,
+    RefundState,
+)
+from billing.models import DisputeStatus, EventKind, RefundStatus
 from billing.money import Currency
 from billing.stripe_units import from_stripe
 
@@ -11,6 +20,8 @@ Json = dict[str, Any]
 
 PAYMENT_KEY = "payment_id"
 """Metadata of a PaymentIntent: our payment's id."""
+REFUND_KEY = "refund_id"
+"""Metadata of a Refund: our row's id."""
 
 _STATUS = {
     "succeeded": ChargeStatus.SUCCEEDED,
@@ -21,6 +32,25 @@ _STATUS = {
     # Confirmed in the same request that makes it, so this is seen only while Stripe is at it.
     "requires_confirmation": ChargeStatus.PROCESSING,
     "requires_capture": ChargeStatus.PROCESSING,
+}
+
+_REFUNDS = {
+    "succeeded": RefundStatus.SUCCEEDED,
+    "pending": RefundStatus.PENDING,
+    "requires_action": RefundStatus.PENDING,
+    "failed": RefundStatus.FAILED,
+    "canceled": RefundStatus.FAILED,
+}
+
+_DISPUTES = {
+    "warning_needs_response": DisputeStatus.INQUIRY,
+    "warning_under_review": DisputeStatus.INQUIRY,
+    "needs_response": DisputeStatus.OPEN,
+    "under_review": DisputeStatus.OPEN,
+    "warning_closed": DisputeStatus.WON,
+    "prevented": DisputeStatus.WON,
+    "won": DisputeStatus.WON,
+    "lost": DisputeStatus.LOST,
 }
 
 # Decline codes after which Stripe's published table tells merchants not to try that card again.
@@ -48,6 +78,7 @@ def charge_of(intent: Json, currency: Currency) -> Charge:
     status = _STATUS[intent["status"]]
     error = intent.get("last_payment_error") or {}
     declined = status is ChargeStatus.DECLINED
+    latest = intent.get("latest_charge")
     redirect = (intent.get("next_action") or {}).get("redirect_to_url") or {}
     return Charge(
         provider_id=intent["id"],
@@ -59,6 +90,30 @@ def charge_of(intent: Json, currency: Currency) -> Charge:
         action_url=redirect.get("url") or "" if status is ChargeStatus.ACTION else "",
         card_provider_id=reference(intent.get("payment_method")) or reference(error.get("payment_method")),
         customer_provider_id=reference(intent.get("customer")),
+        refunded=from_stripe(currency, latest.get("amount_refunded") or 0) if isinstance(latest, dict) else 0,
+    )
+
+
+def refund_of(refund: Json, currency: Currency) -> RefundState:
+    """Return the refund that a Refund is."""
+    return RefundState(
+        provider_id=refund["id"],
+        charge_provider_id=reference(refund.get("payment_intent")),
+        status=_REFUNDS[refund["status"]],
+        amount=from_stripe(currency, refund["amount"]),
+        refund_id=own_id(refund, REFUND_KEY),
+        failure=refund.get("failure_reason") or "",
+    )
+
+
+def dispute_of(dispute: Json, currency: Currency) -> DisputeState:
+    """Return the dispute that a Dispute is."""
+    return DisputeState(
+        provider_id=dispute["id"],
+        charge_provider_id=reference(dispute.get("payment_intent")),
+        status=_DISPUTES[dispute["status"]],
+        amount=from_stripe(currency, dispute["amount"]),
+        reason=dispute.get("reason") or "",
     )
 
 

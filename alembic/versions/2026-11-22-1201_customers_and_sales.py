@@ -50,6 +50,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("provider_id", name=op.f("uq_customers_provider_id")),
         sa.UniqueConstraint("telegram_id", name=op.f("uq_customers_telegram_id")),
     )
+    op.create_index(
+        "ix_customers_with_budget",
+        "customers",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("budget IS NOT NULL"),
+        postgresql_where=sa.text("budget IS NOT NULL"),
+    )
     op.create_table(
         "prices",
         sa.Column("id", BIG, nullable=False),

@@ -101,9 +101,12 @@ def upgrade() -> None:
         sa.Column("buyer", JSON, nullable=False),
         sa.Column("due", BIG, nullable=False),
         sa.Column("disputed", BIG, nullable=False),
+        sa.Column("by_hand", BIG, nullable=False),
         sa.Column("due_since", sa.BigInteger(), nullable=True),
         sa.Column("paid_at", sa.BigInteger(), nullable=True),
-        sa.CheckConstraint("disputed >= 0 AND disputed <= due", name=op.f("ck_invoices_disputed_within_due")),
+        sa.CheckConstraint(
+            "disputed >= 0 AND by_hand >= 0 AND disputed + by_hand <= due", name=op.f("ck_invoices_parts_within_due")
+        ),
         sa.CheckConstraint("due >= 0 AND due <= total", name=op.f("ck_invoices_due_within_total")),
         sa.CheckConstraint("total = net + tax AND total > 0 AND net >= 0 AND tax >= 0", name=op.f("ck_invoices_sum")),
         sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name=op.f("fk_invoices_customer_id_customers")),
@@ -244,6 +247,61 @@ def upgrade() -> None:
         postgresql_where=sa.text("status IN ('wanted', 'open')"),
     )
     op.create_table(
+        "credit_note_lines",
+        sa.Column("credit_note_id", BIG, nullable=False),
+        sa.Column("position", BIG, nullable=False),
+        sa.Column("subscription_id", BIG, nullable=False),
+        sa.Column("month", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("item", sa.String(length=32), nullable=False),
+        sa.Column("workers", BIG, nullable=False),
+        sa.Column("hours", BIG, nullable=False),
+        sa.Column("monthly", BIG, nullable=False),
+        sa.Column("amount", BIG, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["credit_note_id"], ["credit_notes.id"], name=op.f("fk_credit_note_lines_credit_note_id_credit_notes")
+        ),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"], ["subscriptions.id"], name=op.f("fk_credit_note_lines_subscription_id_subscriptions")
+        ),
+        sa.PrimaryKeyConstraint("credit_note_id", "position", name=op.f("pk_credit_note_lines")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_credit_note_lines_subscription_id_month"),
+        "credit_note_lines",
+        ["subscription_id", "month"],
+        unique=False,
+    )
+    op.create_table(
+        "disputes",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("provider_id", sa.String(length=128), nullable=False),
+        sa.Column("payment_id", BIG, nullable=False),
+        sa.Column("customer_id", BIG, nullable=False),
+        sa.Column("amount", BIG, nullable=False),
+        sa.Column("status", sa.String(32), nullable=False),
+        sa.Column("reason", sa.String(length=64), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("closed_at", sa.BigInteger(), nullable=True),
+        sa.Column("check_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_disputes_amount_positive")),
+        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name=op.f("fk_disputes_customer_id_customers")),
+        sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("fk_disputes_payment_id_payments")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_disputes")),
+        sa.UniqueConstraint("provider_id", name=op.f("uq_disputes_provider_id")),
+    )
+    op.create_index(op.f("ix_disputes_customer_id_id"), "disputes", ["customer_id", "id"], unique=False)
+    op.create_index(op.f("ix_disputes_payment_id"), "disputes", ["payment_id"], unique=False)
+    op.create_index(
+        "ix_disputes_to_look_at",
+        "disputes",
+        ["check_at"],
+        unique=False,
+        sqlite_where=sa.text("check_at IS NOT NULL"),
+        postgresql_where=sa.text("check_at IS NOT NULL"),
+    )
+    op.create_table(
         "invoice_lines",
         sa.Column("invoice_id", BIG, nullable=False),
         sa.Column("position", BIG, nullable=False),
@@ -292,13 +350,53 @@ def upgrade() -> None:
         sqlite_where=sa.text("in_flight"),
         postgresql_where=sa.text("in_flight"),
     )
+    op.create_table(
+        "refunds",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("credit_note_id", BIG, nullable=False),
+        sa.Column("invoice_id", BIG, nullable=False),
+        sa.Column("payment_id", BIG, nullable=False),
+        sa.Column("customer_id", BIG, nullable=False),
+        sa.Column("amount", BIG, nullable=False),
+        sa.Column("status", sa.String(32), nullable=False),
+        sa.Column("idempotency_key", sa.String(length=64), nullable=False),
+        sa.Column("provider_id", sa.String(length=128), nullable=True),
+        sa.Column("failure", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("check_at", sa.BigInteger(), nullable=True),
+        sa.Column("checks", BIG, nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_refunds_amount_positive")),
+        sa.ForeignKeyConstraint(
+            ["credit_note_id"], ["credit_notes.id"], name=op.f("fk_refunds_credit_note_id_credit_notes")
+        ),
+        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name=op.f("fk_refunds_customer_id_customers")),
+        sa.ForeignKeyConstraint(["invoice_id"], ["invoices.id"], name=op.f("fk_refunds_invoice_id_invoices")),
+        sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("fk_refunds_payment_id_payments")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_refunds")),
+        sa.UniqueConstraint("idempotency_key", name=op.f("uq_refunds_idempotency_key")),
+        sa.UniqueConstraint("provider_id", name=op.f("uq_refunds_provider_id")),
+    )
+    op.create_index(op.f("ix_refunds_invoice_id"), "refunds", ["invoice_id"], unique=False)
+    op.create_index(op.f("ix_refunds_payment_id"), "refunds", ["payment_id"], unique=False)
+    op.create_index(
+        "ix_refunds_to_look_at",
+        "refunds",
+        ["check_at"],
+        unique=False,
+        sqlite_where=sa.text("check_at IS NOT NULL"),
+        postgresql_where=sa.text("check_at IS NOT NULL"),
+    )
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_table("refunds")
     op.drop_table("payment_allocations")
     op.drop_table("invoice_lines")
+    op.drop_table("disputes")
+    op.drop_table("credit_note_lines")
     op.drop_table("checkouts")
     op.drop_table("payments")
     op.drop_table("credit_notes")

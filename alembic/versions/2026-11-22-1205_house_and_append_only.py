@@ -22,8 +22,8 @@ HOUSE = (
     "write_off",
     "corrections",
 )
-APPEND_ONLY = ("transfers", "invoice_lines", "credit_notes")
-INVOICE_MAY_CHANGE = ("due", "disputed", "due_since", "paid_at")
+APPEND_ONLY = ("transfers", "invoice_lines", "credit_notes", "credit_note_lines")
+INVOICE_MAY_CHANGE = ("due", "disputed", "by_hand", "due_since", "paid_at")
 DEFAULT_CARD = "fk_customers_default_card_id_cards"
 
 

@@ -2,8 +2,9 @@
 
 from billing.models.announcements import Announcement, Audience
 from billing.models.base import BIG, Amount, Base, Id, Instant, MonthNumber
+from billing.models.corrections import REFUND_IN_FLIGHT, Dispute, DisputeStatus, Refund, RefundStatus
 from billing.models.customers import Administrator, AuditEntry, Customer, EmailConfirmation
-from billing.models.invoices import CreditNote, Invoice, InvoiceKind, InvoiceLine, NumberSeries
+from billing.models.invoices import CreditNote, CreditNoteLine, Invoice, InvoiceKind, InvoiceLine, NumberSeries
 from billing.models.ledger import CUSTOMER_KINDS, HOUSE_KINDS, Account, AccountKind, Phase, Transfer
 from billing.models.outbox import Channel, JobRun, MonthRun, Notice, NoticeStatus
 from billing.models.payments import (
@@ -29,6 +30,7 @@ __all__ = [
     "CUSTOMER_KINDS",
     "HOUSE_KINDS",
     "IN_FLIGHT",
+    "REFUND_IN_FLIGHT",
     "Account",
     "AccountKind",
     "Administrator",
@@ -43,7 +45,10 @@ __all__ = [
     "CheckoutPurpose",
     "CheckoutStatus",
     "CreditNote",
+    "CreditNoteLine",
     "Customer",
+    "Dispute",
+    "DisputeStatus",
     "EmailConfirmation",
     "EventKind",
     "Id",
@@ -68,6 +73,8 @@ __all__ = [
     "Price",
     "ProviderEvent",
     "Quote",
+    "Refund",
+    "RefundStatus",
     "RequestStatus",
     "SettlementWish",
     "Subscription",

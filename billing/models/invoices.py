@@ -22,7 +22,7 @@ class InvoiceKind(StrEnum):
 class Invoice(Base):
     """A document that the customer owes; what is printed on it never changes (rules.md 5.3).
 
-    `due`, `disputed`, `due_since` and `paid_at` say where it stands; a trigger refuses a change of all else.
+    `due`, `disputed`, `by_hand`, `due_since` and `paid_at` say where it stands; a trigger refuses a change of all else.
     """
 
     __tablename__ = "invoices"
@@ -46,7 +46,7 @@ class Invoice(Base):
         Index(None, "customer_id", "id"),
         CheckConstraint("total = net + tax AND total > 0 AND net >= 0 AND tax >= 0", name="sum"),
         CheckConstraint("due >= 0 AND due <= total", name="due_within_total"),
-        CheckConstraint("disputed >= 0 AND disputed <= due", name="disputed_within_due"),
+        CheckConstraint("disputed >= 0 AND by_hand >= 0 AND disputed + by_hand <= due", name="parts_within_due"),
     )
 
     id: Mapped[Id]
@@ -69,6 +69,8 @@ class Invoice(Base):
     """What is still owed, disputed money included."""
     disputed: Mapped[Amount] = mapped_column(default=0)
     """Part of `due` that an open dispute holds: not charged, reminded or aged (rules.md 10.1)."""
+    by_hand: Mapped[Amount] = mapped_column(default=0)
+    """Part of `due` that a lost dispute opened again: no card is charged it by itself (rules.md 10.5)."""
     due_since: Mapped[datetime | None]
     """Set when the customer's total due had reached the least that a card can be charged (rules.md 6.4)."""
     paid_at: Mapped[datetime | None]
@@ -114,6 +116,25 @@ class CreditNote(Base):
     total: Mapped[Amount]
     reason: Mapped[str] = mapped_column(sa.String(200))
     actor: Mapped[int | None]
+
+
+class CreditNoteLine(Base):
+    """Hours taken back of one subscription in one month; a credit note of an amount alone has none. Never changed."""
+
+    __tablename__ = "credit_note_lines"
+    __table_args__ = (Index(None, "subscription_id", "month"), {"sqlite_with_rowid": False})
+
+    credit_note_id: Mapped[int] = mapped_column(BIG, ForeignKey("credit_notes.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    subscription_id: Mapped[int] = mapped_column(BIG, ForeignKey("subscriptions.id"))
+    month: Mapped[Month]
+    name: Mapped[str] = mapped_column(sa.String(200))
+    item: Mapped[str] = mapped_column(sa.String(32))
+    workers: Mapped[int]
+    hours: Mapped[int]
+    monthly: Mapped[Amount]
+    amount: Mapped[Amount]
+    """Net, in minor units; `hours` and this are positive and taken off."""
 
 
 class NumberSeries(Base):
