@@ -56,6 +56,7 @@ class Cashier:
         *,
         terms: Terms,
         return_url: str,
+        closed: Callable[[AsyncSession], Awaitable[bool]] | None = None,
     ) -> None:
         """Take what it works with.
 
@@ -65,6 +66,7 @@ class Cashier:
             clock: asked once for each transaction.
             terms: what orders and charges go by.
             return_url: where a bank's confirmation page sends the browser.
+            closed: says whether nothing is sold now, so that orders that wait go on waiting.
         """
         self._database = database
         self._gateway = gateway
@@ -72,6 +74,7 @@ class Cashier:
         self._terms = terms
         self._minimum = terms.card_minimum
         self._return_url = return_url
+        self._closed = closed
 
     # --- wishes
 
@@ -123,7 +126,8 @@ class Cashier:
 
         Who lives on money that came just now is told how long it lasts (rules.md 9.4).
         """
-        await quotes.offer_kept(session, customer, now=now, terms=self._terms)
+        if self._closed is None or not await self._closed(session):
+            await quotes.offer_kept(session, customer, now=now, terms=self._terms)
         if not by_card:
             await low_funds.tell_if_low(session, customer, now=now, terms=self._terms)
 

@@ -6,12 +6,14 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing.models import Transfer
+from billing import audit, wishes
+from billing.models import Quote, Transfer
 from bot.models import Switch
 from bot.settings import CannotStart
 
 _BOT = "bot"
 _CURRENCY = "currency"
+_MAINTENANCE = "maintenance"
 
 
 class OtherCurrency(CannotStart):
@@ -43,6 +45,23 @@ async def keep_currency(session: AsyncSession, code: str, now: datetime) -> None
     if row is not None and row.value["code"] != code and await session.scalar(select(exists().select_from(Transfer))):
         raise OtherCurrency(str(row.value["code"]))
     await _set(session, _CURRENCY, {"code": code}, now, None)
+
+
+async def maintenance(session: AsyncSession) -> bool:
+    """Return whether new deployments are stopped."""
+    row = await session.get(Switch, _MAINTENANCE)
+    return row is not None and bool(row.value["on"])
+
+
+async def set_maintenance(session: AsyncSession, *, on: bool, actor: int, now: datetime) -> None:
+    """Stop new deployments, or sell again: orders that waited are offered then. Again it changes nothing."""
+    if await maintenance(session) == on:
+        return
+    await _set(session, _MAINTENANCE, {"on": on}, now, actor)
+    audit.record(session, "maintenance", actor=actor, now=now, on=on)
+    if not on:
+        kept = select(Quote.customer_id).where(Quote.kept_until > now).distinct().subquery()
+        await wishes.wish_many(session, kept, cards=False, reason="open_again", now=now)
 
 
 async def _set(session: AsyncSession, name: str, value: dict[str, Any], now: datetime, by: int | None) -> None:

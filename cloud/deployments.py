@@ -248,13 +248,20 @@ async def counts(session: AsyncSession) -> Mapping[State, int]:
 
 
 async def page(
-    session: AsyncSession, *, states: Sequence[State] = _SHOWN, before: int | None = None, limit: int = 20
-) -> Sequence[Deployment]:
-    """Return deployments of all customers, newest first, those with ids below `before`."""
-    query = select(Deployment).where(Deployment.state.in_(states))
-    if before is not None:
-        query = query.where(Deployment.id < before)
-    return (await session.scalars(query.order_by(Deployment.id.desc()).limit(limit))).all()
+    session: AsyncSession,
+    *,
+    states: Sequence[State] = _SHOWN,
+    customer_id: int | None = None,
+    offset: int = 0,
+    limit: int = 20,
+) -> Sequence[tuple[Deployment, Customer]]:
+    """Return deployments with whose they are, newest first; of one customer, or of all."""
+    query = select(Deployment, Customer).join(Customer, Customer.id == Deployment.customer_id)
+    query = query.where(Deployment.state.in_(states))
+    if customer_id is not None:
+        query = query.where(Deployment.customer_id == customer_id)
+    rows = await session.execute(query.order_by(Deployment.id.desc()).offset(offset).limit(limit))
+    return [(deployment, customer) for deployment, customer in rows]
 
 
 # --- what they share

@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from billing import catalog, facts, quotes
 from billing.catalog import Item
 from billing.models import Kind, Quote
 from billing.quotes import Order
-from bot import awaiting, screens
+from bot import awaiting, screens, switches
 from bot.context import Context
 from bot.guards import everyone
 from bot.links import Deploy, ShowQuote
@@ -145,6 +147,7 @@ async def _confirm(ctx: Context, press: Confirm) -> View:
             press.quote_id,
             now=ctx.now,
             terms=ctx.terms,
+            maintenance=await _closed(session, ctx),
             within=timedelta(minutes=ctx.services.settings.provision_minutes),
         )
         if isinstance(outcome, Confirmed) and ctx.message is not None:
@@ -171,12 +174,18 @@ async def _offer(ctx: Context, quote: Quote, before: int | None = None) -> View:
             quote,
             now=ctx.now,
             terms=ctx.terms,
+            maintenance=await _closed(session, ctx),
             has_ssh_key=await key_ring.has_key(session, ctx.customer),
         )
         if verdict.allowed:
             return views.offer(quote, ctx.terms, before=before)
         await quotes.keep(session, quote, ctx.now)
     return views.refused(quote, verdict, ctx.terms)
+
+
+async def _closed(session: AsyncSession, ctx: Context) -> bool:
+    """Return whether nothing is sold to this person now; administrators work on."""
+    return not ctx.is_admin and await switches.maintenance(session)
 
 
 async def _discard(ctx: Context, press: Discard) -> View:

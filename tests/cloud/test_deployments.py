@@ -265,8 +265,10 @@ async def test_lists_hold_what_is_not_deleted(sqlite_database: Database, clock: 
         assert await deployments.count_active(session, customer) == (2, 1)
         assert dict(await deployments.counts(session)) == dict.fromkeys(State, 1) | {State.IN_PROGRESS: 2}
         newest = await deployments.page(session, limit=2)
-        assert [row.id for row in newest] == [lab.id, rows[3].id]
-        assert [row.id for row in await deployments.page(session, before=rows[3].id)] == [row.id for row in rows[2::-1]]
+        assert [(row.id, whose.id) for row, whose in newest] == [(lab.id, customer.id), (rows[3].id, customer.id)]
+        older = await deployments.page(session, customer_id=customer.id, offset=2)
+        assert [row.id for row, _ in older] == [row.id for row in rows[2::-1]]
+        assert await deployments.page(session, customer_id=customer.id + 1) == []
         assert (await deployments.find(session, lab.id)).id == lab.id
         with pytest.raises(NotFound):
             await deployments.find(session, 99_999)
