@@ -40,7 +40,7 @@ def user_data(*, hostname: str, user: str, authorized_keys: Sequence[str], host_
                 "ssh_authorized_keys": [parse_public_key(line).line for line in authorized_keys],
             }
         ],
-        "locale": False,  # a small guest has no other than its own
+        "locale": "C.UTF-8",  # the one that every guest has
         "disable_root": True,
         "ssh_pwauth": False,
         "ssh_deletekeys": True,
