@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import accounts, cards, dunning, outbox, standing
+from billing import accounts, cards, dunning, outbox, standing, subscriptions
 from billing.db import Database
 from billing.dunning import Standing
 from billing.models import Customer
@@ -56,7 +56,7 @@ async def as_it_is(session: AsyncSession, customer: Customer, *, now: datetime, 
     """Return what a message about unpaid invoices says if it goes out now; `None` when nothing is due any more.
 
     `invoices`: `invoice_id`, `number`, `amount` and `since` of each, oldest first; `total`; `deletion_day`, none
-    where nothing can be deleted; `card`: whether a valid one is there.
+    where nothing can be deleted; `names` of what would be; `card`: whether a valid one is there.
     """
     found = await standing.of(session, customer.id, now=now)
     if found is None or not dunning.owes(found, terms) or found.unknown:
@@ -68,6 +68,7 @@ async def as_it_is(session: AsyncSession, customer: Customer, *, now: datetime, 
         ],
         "total": found.total,
         "deletion_day": dunning.day_to_name(found, now, terms).isoformat() if found.active else None,
+        "names": [subscription.name for subscription in await subscriptions.live(session, customer.id)],
         "card": await cards.has_valid(session, customer.id, now=now),
     }
 

@@ -24,8 +24,9 @@ from bot import chores, compute, connection, menu, schema, switches
 from bot.context import Services
 from bot.deliver import Deliverer
 from bot.dispatch import Dispatcher
-from bot.features import cards, deploy, home, invoices, machines, settings
+from bot.features import cards, deploy, home, invoices, machines, settings, unpaid
 from bot.features.admin import prices
+from bot.features.admin import unpaid as admin_unpaid
 from bot.jobs import CADENCE, Clockwork
 from bot.mail import Mailer, Server
 from bot.notices import Writer
@@ -40,12 +41,13 @@ from bot.web.routes import application
 from bot.web.stripe import StripeHook
 from bot.web.telegram import TelegramHook
 from bot.workers import Worker
+from cloud.overdue import Overdue
 from cloud.reconcile import Reconciler
 from cloud.specs import SpecMaker
 
 log = logging.getLogger(__name__)
 
-FEATURES = (home, deploy, machines, cards, invoices, settings, prices)
+FEATURES = (home, deploy, machines, cards, invoices, settings, unpaid, prices, admin_unpaid)
 """Everything that the chat can do."""
 
 _STOP_SECONDS = 8.0
@@ -109,6 +111,7 @@ class App:
             terms=self.terms,
             return_url=f"{public}/checkout/done" if public else self.chat_url,
         )
+        self.overdue = Overdue(self.database, self.clock, terms=self.terms, cancel_waiting=self.cashier.cancel_waiting)
         self.inbox = Inbox(
             self.database,
             self.clock,
@@ -157,9 +160,11 @@ class App:
         async with self._in_the_chat():
             services = await self.services()
             self.reconciler.on_change = Progress(services)
-            workers = self._workers(services)
+            outbox = self.deliverer(real=services.real)
+            workers = self._workers(services, outbox)
             services.wakers.update({worker.name: worker.wake for worker in workers})
             await self._listen(services, workers, stopping)
+            await outbox.close()
 
     async def services(self) -> Services:
         """Return what handlers get."""
@@ -174,6 +179,7 @@ class App:
             checkouts=self.checkouts,
             bot=self.telegram.bot,
             chat_url=self.chat_url,
+            overdue=self.overdue,
             real=(await self.driver.capabilities()).real,
         )
 
@@ -184,7 +190,9 @@ class App:
             clock=self.clock,
             bot=self.telegram.bot,
             mailer=self.mailer,
-            write=Writer(database=self.database, clock=self.clock, terms=self.terms, real=real),
+            write=Writer(
+                database=self.database, clock=self.clock, terms=self.terms, real=real, chat_url=self.chat_url
+            ),
             administrators=self.settings.admin_ids,
         )
 
@@ -260,7 +268,7 @@ class App:
             health=Health(self.database, self.telegram.bot),
         )
 
-    def _workers(self, services: Services) -> list[Worker]:
+    def _workers(self, services: Services, outbox: Deliverer) -> list[Worker]:
         async def money() -> bool:
             await chores.look_after_money(self)
             services.wake("messages")
@@ -274,7 +282,7 @@ class App:
         return [
             Worker("machines", machines_, every=_MACHINES_EVERY),
             Worker("money", money, every=_MONEY_EVERY),
-            Worker("messages", self.deliverer(real=services.real).step, every=_MESSAGES_EVERY),
+            Worker("messages", outbox.step, every=_MESSAGES_EVERY),
         ]
 
 

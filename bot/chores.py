@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
-from billing import checkouts, checks, metering, month_run, payments
+from billing import checkouts, checks, low_funds, metering, month_run, payments, reminders
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -16,57 +17,77 @@ Chore = Callable[[], Awaitable[int]]
 
 def jobs(app: App) -> Mapping[str, Chore]:
     """Return every job by its name."""
-
-    async def meter() -> int:
-        await metering.catch_up(app.database, now=app.clock.now())
-        return 0
-
-    async def invoice() -> int:
-        await month_run.issue_due(app.database, now=app.clock.now(), terms=app.terms)
-        await app.cashier.settle_due()
-        return 0
-
-    async def settle() -> int:
-        await app.cashier.settle_due()
-        return 0
-
-    async def reconcile() -> int:
-        while await app.reconciler.tick():
-            pass
-        # Who runs the job by hand wants to know now, not when the next look is due.
-        async with app.database.transaction() as session:
-            await checkouts.hurry(session, now=app.clock.now())
-            await payments.hurry(session, now=app.clock.now())
-        await look_after_money(app)
-        return 0
-
-    async def deliver() -> int:
-        async with app.telegram.bot:
-            deliverer = app.deliverer(real=(await app.driver.capabilities()).real)
-            while await deliverer.step():
-                pass
-        return 0
-
-    async def check() -> int:
-        return await report(app)
-
     return {
-        "meter": meter,
-        "invoice": invoice,
-        "settle": settle,
-        "reconcile": reconcile,
-        "deliver": deliver,
-        "check": check,
+        job.__name__: partial(job, app) for job in (meter, invoice, settle, remind, reap, reconcile, deliver, check)
     }
 
 
+async def meter(app: App) -> int:
+    """Bring the hours up to now."""
+    await metering.catch_up(app.database, now=app.clock.now())
+    return 0
+
+
+async def invoice(app: App) -> int:
+    """Issue what is due to be invoiced, and settle it."""
+    await month_run.issue_due(app.database, now=app.clock.now(), terms=app.terms)
+    await app.cashier.settle_due()
+    return 0
+
+
+async def settle(app: App) -> int:
+    """Try what is due by the calendar."""
+    await app.cashier.settle_due()
+    return 0
+
+
+async def reconcile(app: App) -> int:
+    """Look after machines, unknown payments and open pages, all now."""
+    while await app.reconciler.tick():
+        pass
+    # Who runs the job by hand wants to know now, not when the next look is due.
+    async with app.database.transaction() as session:
+        await checkouts.hurry(session, now=app.clock.now())
+        await payments.hurry(session, now=app.clock.now())
+    await look_after_money(app)
+    return 0
+
+
+async def remind(app: App) -> int:
+    """Write reminders of what is unpaid, and tell whose money will not last."""
+    now = app.clock.now()
+    await reminders.remind(app.database, now=now, terms=app.terms)
+    await low_funds.tell_all(app.database, now=now, terms=app.terms)
+    return 0
+
+
+async def reap(app: App) -> int:
+    """Delete what was announced, and switch off or on what debts ask for."""
+    await app.overdue.reap()
+    return 0
+
+
+async def deliver(app: App) -> int:
+    """Send everything that waits."""
+    async with app.telegram.bot:
+        deliverer = app.deliverer(real=(await app.driver.capabilities()).real)
+        await deliverer.drain()
+    return 0
+
+
+async def check(app: App) -> int:
+    """Compare, and print what differs; 1 if anything does."""
+    return await report(app)
+
+
 async def look_after_money(app: App) -> None:
-    """Events, open pages, wishes to settle, payments in flight, cards to forget: whatever is due now."""
+    """Events, open pages, wishes to settle, payments in flight, cards to forget, what comes back when it is paid."""
     await app.inbox.handle_due()
     await app.checkouts.poll()
     await app.cashier.settle_due()
     await app.cashier.look_after()
     await app.cashier.detach()
+    await app.overdue.resume()
 
 
 async def report(app: App) -> int:

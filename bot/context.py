@@ -14,9 +14,12 @@ from billing.clock import Clock
 from billing.db import Database
 from billing.gateway import Gateway
 from billing.models import Customer
+from billing.stars import StarsDesk
 from billing.terms import Terms
+from bot.mail import Mailer
 from bot.settings import Settings
 from cloud.drivers.base import Driver
+from cloud.overdue import Overdue
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,16 @@ class Services:
     driver: Driver
     cashier: Cashier
     checkouts: Checkouts
+    stars: StarsDesk
     bot: ExtBot[Any]
     chat_url: str
     """The way into the private chat, `https://t.me/the_bot`."""
+    overdue: Overdue
+    """Acts on the machines of those who do not pay."""
     real: bool
     """False where machines are simulated."""
+    mailer: Mailer | None = None
+    """Hands in mail; none where no mail is sent."""
     wakers: dict[str, Callable[[], None]] = field(default_factory=dict)
     """How workers of this process are told that there is work, by name."""
 

@@ -1,7 +1,7 @@
 """How money, times and names look on the screen."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from html import escape as _escape
 from html import unescape
@@ -45,8 +45,8 @@ def when(instant: datetime) -> str:
     return format_datetime(instant, "d MMM yyyy, HH:mm 'UTC'", locale=language())
 
 
-def day(instant: datetime) -> str:
-    """Return the day of an instant, `31 Jan 2026`."""
+def day(instant: date) -> str:
+    """Return a day, or the day of an instant, `31 Jan 2026`."""
     return format_date(instant, "d MMM yyyy", locale=language())
 
 

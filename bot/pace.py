@@ -5,6 +5,7 @@ The library calls this around each request. Its own limiter knows neither priori
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,19 +18,31 @@ BACKGROUND = "background"
 """Handed over with messages of the outbox: they give way to answers."""
 
 _PER_SECOND = 30
+_BURST = 3
+"""Requests of the outbox that may go at once after silence."""
+_CHAT_SECONDS = 1.0
+"""The outbox leaves so much time between two messages to one chat."""
 _ATTEMPTS = 4
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
 """A person is not kept waiting longer by a 429; the outbox comes back later by itself."""
-_PACED = ("sendMessage", "sendDocument", "sendPhoto", "sendMediaGroup", "copyMessage", "forwardMessage")
+_FORGET_OVER = 1000
+"""So many chats are remembered before those that may be written to again are forgotten."""
+_PACED = frozenset(
+    ("sendMessage", "sendDocument", "sendPhoto", "sendMediaGroup", "sendInvoice", "copyMessage", "forwardMessage")
+)
 
 
 class Pace(BaseRateLimiter[str]):
-    """The outbox at 30 messages a second less the answers; waits as a 429 says; repeats what the network lost."""
+    """30 messages a second, the outbox what answers leave of them; waits as a 429 says; repeats what the net lost."""
 
     def __init__(self) -> None:
         """Start with a full allowance."""
-        self._next_slot = 0.0
+        self._allowance = float(_BURST)
+        self._filled_at = 0.0
+        self._queue = asyncio.Lock()
+        self._written_at: dict[object, float] = {}
+        self._held_until = 0.0
 
     async def initialize(self) -> None:
         """Nothing to prepare."""
@@ -43,18 +56,23 @@ class Pace(BaseRateLimiter[str]):
         args: Any,  # noqa: ANN401 the library's signature
         kwargs: dict[str, Any],
         endpoint: str,
-        data: dict[str, Any],  # noqa: ARG002 the library's signature
+        data: dict[str, Any],
         rate_limit_args: str | None,
     ) -> Any:  # noqa: ANN401 the library's signature
-        """Send one request when it is its turn, again after a 429 or a network error."""
+        """Send one request when it is its turn, again after a 429 or a network error.
+
+        Requests of the outbox are tried once: it has a calendar of its own. After a 429, whoever met it, they are
+        refused until its time is over.
+        """
         background = rate_limit_args == BACKGROUND
         wait = _FIRST_WAIT
         for attempt in range(1, _ATTEMPTS + 1):
             if endpoint in _PACED:
-                await self._turn(background=background)
+                await self._turn(data.get("chat_id"), background=background)
             try:
                 return await callback(*args, **kwargs)
             except RetryAfter as error:
+                self._held_until = max(self._held_until, _now() + seconds(error))
                 if background or attempt == _ATTEMPTS:
                     raise
                 wait = min(seconds(error), _LONGEST_WAIT)
@@ -67,13 +85,36 @@ class Pace(BaseRateLimiter[str]):
             wait *= 2
         raise AssertionError("the loop returns or raises")
 
-    async def _turn(self, *, background: bool) -> None:
-        """Wait for the outbox' next slot; an answer goes at once and uses up a slot of the outbox."""
-        now = asyncio.get_running_loop().time()
-        slot = max(now, self._next_slot)
-        self._next_slot = slot + 1 / _PER_SECOND
-        if background and slot > now:
-            await asyncio.sleep(slot - now)
+    async def _turn(self, chat: object, *, background: bool) -> None:
+        """Let an answer go at once, and the outbox when answers leave room and the chat has had its second."""
+        if not background:
+            self._spend(chat)
+            return
+        await asyncio.sleep(self._written_at.get(chat, -_CHAT_SECONDS) + _CHAT_SECONDS - _now())
+        async with self._queue:
+            short = 1 - self._filled()
+            self._spend(chat)
+            await asyncio.sleep(short / _PER_SECOND)
+        if self._held_until > _now():
+            raise RetryAfter(math.ceil(self._held_until - _now()))
+
+    def _filled(self) -> float:
+        """Return how many messages may go now; below zero after more answers than that."""
+        now = _now()
+        self._allowance = min(_BURST, self._allowance + (now - self._filled_at) * _PER_SECOND)
+        self._filled_at = now
+        return self._allowance
+
+    def _spend(self, chat: object) -> None:
+        self._allowance = self._filled() - 1
+        self._written_at[chat] = _now()
+        if len(self._written_at) > _FORGET_OVER:
+            recent = _now() - _CHAT_SECONDS
+            self._written_at = {key: at for key, at in self._written_at.items() if at > recent}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def seconds(error: RetryAfter) -> float:

@@ -135,6 +135,8 @@ class Settings(DatabaseSettings):
     """In hundredths of a percent."""
     grace_months: Annotated[int, Field(ge=1, le=24)] = 3
     reminder_days: Annotated[int, Field(ge=1, le=31)] = 7
+    suspend_days: Annotated[int, Field(ge=0, le=60)] = 0
+    """Days before their deletion on which unpaid machines are powered off; 0: they are not."""
     seller_name: str = ""
     seller_address: str = ""
     seller_tax_id: str = ""
@@ -194,6 +196,7 @@ class Settings(DatabaseSettings):
             credit_limit=self.credit_limit or currency.parse(_CREDIT_LIMIT),
             grace_months=self.grace_months,
             reminder_days=self.reminder_days,
+            suspend_days=self.suspend_days,
             card_minimum=card_minimum,
             topup_least=least,
             topup_most=self.topup_most or _TOPUP_MOST_IN_LEASTS * least,

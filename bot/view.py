@@ -76,6 +76,7 @@ class View:
         text: HTML parse mode.
         rows: buttons, row by row.
         attachment: sent with the text as its caption, always as a new message.
+        enclosed: more files, for a mail; in a chat, where each would be a message, buttons bring them.
         toast: a word shown over the chat for a moment when a button was tapped.
         fresh: send a new message even when a button was tapped: what stood there stays.
         invoice: shown in place of text and buttons, always as a new message.
@@ -84,6 +85,7 @@ class View:
     text: str
     rows: Rows = ()
     attachment: Attachment | None = None
+    enclosed: tuple[Attachment, ...] = ()
     toast: str = ""
     fresh: bool = False
     invoice: StarsInvoice | None = None
