@@ -27,12 +27,9 @@ from billing.terms import Terms
 _MULTIPLES = (1, 2, 5, 10, 20)
 
 
-def suggestions(terms: Terms, due: int = 0) -> tuple[int, ...]:
-    """Return amounts to offer, smallest first: round ones, and what is due where that can be charged at once."""
-    step = terms.currency.step
-    exact = -(-due // step) * step
-    found = {terms.topup_least * times for times in _MULTIPLES} | {exact}
-    return tuple(sorted(amount for amount in found if terms.topup_least <= amount <= terms.topup_most))
+def suggestions(terms: Terms) -> tuple[int, ...]:
+    """Return amounts to offer, smallest first; the least is always one of them."""
+    return tuple(terms.topup_least * times for times in _MULTIPLES if terms.topup_least * times <= terms.topup_most)
 
 
 async def want(

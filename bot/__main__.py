@@ -18,6 +18,7 @@ JOBS = {
     "reap": "delete the deployments of those who did not pay",
     "reconcile": "look after machines, unknown payments and open Checkouts",
     "deliver": "send the messages that wait",
+    "requests": "remind administrators of requests for vouchers that wait",
     "check": "compare what must be equal; exit 1 and list it when it is not",
 }
 

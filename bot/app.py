@@ -19,14 +19,17 @@ from billing.clock import Clock, SystemClock
 from billing.db import Database
 from billing.inbox import Inbox
 from billing.models import EventKind
+from billing.stars import StarsDesk
 from billing.stripe_gateway import StripeGateway
 from bot import chores, compute, connection, menu, schema, switches
 from bot.context import Services
 from bot.deliver import Deliverer
 from bot.dispatch import Dispatcher
-from bot.features import cards, deploy, home, invoices, machines, settings, unpaid
+from bot.features import balance, cards, deploy, home, invoices, machines, pay, settings, unpaid, vouchers
 from bot.features.admin import prices
+from bot.features.admin import stars as admin_stars
 from bot.features.admin import unpaid as admin_unpaid
+from bot.features.admin import vouchers as admin_vouchers
 from bot.jobs import CADENCE, Clockwork
 from bot.mail import Mailer, Server
 from bot.notices import Writer
@@ -34,6 +37,7 @@ from bot.progress import Progress
 from bot.router import Routes
 from bot.server import WebServer
 from bot.settings import Settings
+from bot.stars import TelegramStars
 from bot.updates import UpdateStore
 from bot.web.health import Health
 from bot.web.pages import CheckoutPages
@@ -47,7 +51,22 @@ from cloud.specs import SpecMaker
 
 log = logging.getLogger(__name__)
 
-FEATURES = (home, deploy, machines, cards, invoices, settings, unpaid, prices, admin_unpaid)
+FEATURES = (
+    home,
+    deploy,
+    machines,
+    cards,
+    invoices,
+    settings,
+    prices,
+    vouchers,
+    balance,
+    pay,
+    admin_vouchers,
+    admin_stars,
+    unpaid,
+    admin_unpaid,
+)
 """Everything that the chat can do."""
 
 _STOP_SECONDS = 8.0
@@ -112,6 +131,7 @@ class App:
             return_url=f"{public}/checkout/done" if public else self.chat_url,
         )
         self.overdue = Overdue(self.database, self.clock, terms=self.terms, cancel_waiting=self.cashier.cancel_waiting)
+        self.stars = StarsDesk(self.database, TelegramStars(self.telegram.bot), self.clock)
         self.inbox = Inbox(
             self.database,
             self.clock,
@@ -177,6 +197,7 @@ class App:
             driver=self.driver,
             cashier=self.cashier,
             checkouts=self.checkouts,
+            stars=self.stars,
             bot=self.telegram.bot,
             chat_url=self.chat_url,
             overdue=self.overdue,

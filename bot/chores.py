@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from billing import checkouts, checks, low_funds, metering, month_run, payments, reminders
+from billing import checkouts, checks, low_funds, metering, month_run, payments, reminders, voucher_requests
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -18,7 +18,8 @@ Chore = Callable[[], Awaitable[int]]
 def jobs(app: App) -> Mapping[str, Chore]:
     """Return every job by its name."""
     return {
-        job.__name__: partial(job, app) for job in (meter, invoice, settle, remind, reap, reconcile, deliver, check)
+        job.__name__: partial(job, app)
+        for job in (meter, invoice, settle, remind, reap, reconcile, deliver, requests, check)
     }
 
 
@@ -75,6 +76,13 @@ async def deliver(app: App) -> int:
     return 0
 
 
+async def requests(app: App) -> int:
+    """Remind the administrators of requests for vouchers that wait (B8)."""
+    async with app.database.transaction() as session:
+        await voucher_requests.remind(session, now=app.clock.now())
+    return 0
+
+
 async def check(app: App) -> int:
     """Compare, and print what differs; 1 if anything does."""
     return await report(app)
@@ -87,6 +95,7 @@ async def look_after_money(app: App) -> None:
     await app.cashier.settle_due()
     await app.cashier.look_after()
     await app.cashier.detach()
+    await app.stars.look_after()
     await app.overdue.resume()
 
 

@@ -40,6 +40,7 @@ CADENCE: Mapping[str, BaseTrigger] = {
     "invoice": _cron(hour=0, minute=10),
     "settle": _cron(minute=20),
     "remind": _cron(hour=9, minute=0),
+    "requests": _cron(hour=9, minute=15),
     "reap": _cron(hour=9, minute=30),
     "check": _cron(hour=4, minute=0),
 }

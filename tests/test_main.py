@@ -48,7 +48,7 @@ def test_jobs_are_those_of_the_contract(capsys: pytest.CaptureFixture[str]) -> N
         command_line.main(["job", "--help"])
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    names = ["meter", "invoice", "settle", "remind", "reap", "reconcile", "deliver", "check"]
+    names = ["meter", "invoice", "settle", "remind", "reap", "reconcile", "deliver", "requests", "check"]
     assert list(command_line.JOBS) == names
     assert all(f"\n  {name} " in shown for name in names)
 

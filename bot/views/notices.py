@@ -16,7 +16,7 @@ from bot.format import bold, code, escape, money, month, when
 from bot.i18n import _
 from bot.links import AddCard, Cards, Invoices, ShowInvoice, ShowQuote
 from bot.view import Button, View
-from bot.views import notices_machines, notices_unpaid, problems, words
+from bot.views import notices_funds, notices_machines, notices_unpaid, problems, words
 
 Facts = Mapping[str, Any]
 
@@ -168,4 +168,4 @@ WORDS: Mapping[str, Callable[[Facts, Terms], View]] = {
         payment_surplus,
         notice_parked,
     )
-} | {**notices_machines.WORDS, **notices_unpaid.WORDS}
+} | {**notices_funds.WORDS, **notices_machines.WORDS, **notices_unpaid.WORDS}
