@@ -26,6 +26,8 @@ from billing.models import (
     PaymentKind,
     PaymentMethod,
     PaymentStatus,
+    Phase,
+    Transfer,
 )
 from billing.settlement import FundPayment, Part
 
@@ -179,6 +181,14 @@ async def allocations(session: AsyncSession, payment_id: int) -> Sequence[Paymen
     return (await session.scalars(mine.order_by(PaymentAllocation.id))).all()
 
 
+async def brought(session: AsyncSession, payment_id: int) -> int:
+    """Return what went through with a payment in all: its charge, and the funds that paid together with it."""
+    posted = select(func.coalesce(func.sum(Transfer.amount), 0)).where(
+        Transfer.payment_id == payment_id, Transfer.phase == Phase.POST
+    )
+    return int(await session.scalar(posted) or 0)
+
+
 async def in_flight(session: AsyncSession, customer_id: int) -> Sequence[Payment]:
     """Return a customer's payments for invoices that are not known to have ended, oldest first."""
     return (
@@ -192,6 +202,12 @@ async def in_flight(session: AsyncSession, customer_id: int) -> Sequence[Payment
             .order_by(Payment.id)
         )
     ).all()
+
+
+async def waits_for_bank(session: AsyncSession, provider_id: str) -> bool:
+    """Return whether a charge of ours waits for its owner to confirm it with their bank."""
+    mine = select(Payment.id).where(Payment.provider_id == provider_id, Payment.status == PaymentStatus.ACTION)
+    return await session.scalar(mine) is not None
 
 
 async def first_decline(session: AsyncSession, customer_id: int) -> datetime | None:
