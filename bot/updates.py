@@ -77,11 +77,10 @@ class UpdateStore:
                 await self.queue.put(Update.de_json(row.payload, bot))
 
     async def done(self, update_id: int) -> None:
-        """Mark an update as handled."""
+        """Mark an update as handled; what people typed, a voucher's code for one, is kept no longer than needed."""
+        ended = {"handled_at": self._clock.now(), "payload": {}}
         async with self._database.transaction() as session:
-            await session.execute(
-                update(ChatUpdate).where(ChatUpdate.id == update_id).values(handled_at=self._clock.now())
-            )
+            await session.execute(update(ChatUpdate).where(ChatUpdate.id == update_id).values(ended))
 
 
 class InOrderPerUser(BaseUpdateProcessor):
