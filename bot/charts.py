@@ -1,15 +1,18 @@
 """Bar charts as pictures: plain values in, PNG out (C6)."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast
-
-import typst
+from typing import TYPE_CHECKING, cast
 
 from bot import typesetting
+
+if TYPE_CHECKING:
+    import typst
 
 _TEMPLATE = Path(__file__).with_name("chart.typ")
 _PPI = 144.0
@@ -53,4 +56,6 @@ def draw(charts: Sequence[Chart]) -> bytes:
 
 @cache
 def _compiler() -> typst.Compiler:
+    import typst  # noqa: PLC0415 in the process beside only: see `typesetting`
+
     return typst.Compiler(_TEMPLATE, root=_TEMPLATE.parent, font_paths=typesetting.fonts())

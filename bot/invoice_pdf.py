@@ -4,16 +4,19 @@ Amounts arrive as text that is ready to be read; this module knows no money. Val
 (`sys.inputs`), never as markup, so a machine called `#panic()` is only a strange name.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast
-
-import typst
+from typing import TYPE_CHECKING, Literal, cast
 
 from bot import typesetting
+
+if TYPE_CHECKING:
+    import typst
 
 TEMPLATE = Path(__file__).with_name("invoice.typ")
 """The template that comes with the product; an operator may name another one beside their own logo."""
@@ -111,11 +114,13 @@ def render_invoice(document: InvoiceDocument, *, template: Path = TEMPLATE) -> b
     """The document as a PDF; the same values give the same bytes.
 
     PDF/A where every character has a glyph in some font of the machine, else a plain PDF in which the missing ones
-    are boxes. May be called from any thread; takes some 20 ms, so an event loop calls it in a thread.
+    are boxes. Takes some 20 ms and memory that stays: an event loop calls it in a process beside (`apart.py`).
 
     Raises:
         TemplateError: the template is missing or broken.
     """
+    import typst  # noqa: PLC0415 in the process beside only: see `typesetting`
+
     data = json.dumps(asdict(document), default=date.isoformat, ensure_ascii=False)
     data = data.encode("utf-8", "replace").decode()  # half a character, as a broken client may send it
     with typesetting.LOCK:
@@ -128,6 +133,8 @@ def render_invoice(document: InvoiceDocument, *, template: Path = TEMPLATE) -> b
 
 
 def _compile_plain(template: Path, data: str, issued: date) -> bytes:
+    import typst  # noqa: PLC0415
+
     try:
         return _compile(template, data, issued, None)
     except typst.TypstError as error:
@@ -149,4 +156,6 @@ def _compiler(template: Path) -> typst.Compiler:
     """A compiler of one template, which may read what lies beside it and nothing else."""
     if not template.is_file():
         raise TemplateError(f"There is no invoice template {template}")
+    import typst  # noqa: PLC0415
+
     return typst.Compiler(template, root=template.parent, font_paths=typesetting.fonts())

@@ -1,6 +1,5 @@
 """Turns a notice into a screen in its reader's language, with the documents where there are some."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import invoices, reminders
+from billing import announcements, invoices, reminders
 from billing.clock import Clock
 from billing.db import Database
 from billing.models import Channel, Customer, Invoice, Notice
@@ -18,6 +17,7 @@ from bot.documents import invoice_pdf
 from bot.i18n import _
 from bot.view import Attachment, Button, View
 from bot.views import notices as views
+from bot.views import notices_operator
 
 _OF_DEPLOYMENT = frozenset({"deployment_ready"})
 """Told by the deployment's own screen, as it is when the message goes out."""
@@ -60,6 +60,8 @@ class Writer:
             return views.WORDS[notice.kind](notice.data, self._terms)
         if notice.kind in _OF_DEPLOYMENT:
             return await self._deployment(notice, customer)
+        if notice.kind == announcements.KIND:
+            return await self._announcement(notice)
         data: dict[str, Any] | None = notice.data
         if notice.kind in _OF_DEBT:
             data = await self._debt(notice, customer)
@@ -78,6 +80,12 @@ class Writer:
                 real=self._real,
             )
 
+    async def _announcement(self, notice: Notice) -> View:
+        async with self._database.read() as session:
+            return notices_operator.announcement(
+                (await announcements.get(session, notice.data["announcement_id"])).text
+            )
+
     async def _debt(self, notice: Notice, customer: Customer) -> dict[str, Any] | None:
         async with self._database.read() as session:
             now = await reminders.as_it_is(session, customer, now=self._clock.now(), terms=self._terms)
@@ -93,7 +101,7 @@ class Writer:
         files = [
             Attachment(
                 f"{document.invoice.number}.pdf",
-                await asyncio.to_thread(invoice_pdf, document, self._terms.currency),
+                await invoice_pdf(document, self._terms.currency),
             )
             for document in documents
         ]

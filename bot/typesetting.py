@@ -1,9 +1,17 @@
-"""What everything typeset shares: one compiler at a time, the fonts, and letting go of memory."""
+"""What everything typeset shares: one compiler at a time, the fonts, and letting go of memory.
+
+The library is imported when the first document is typeset, which happens in the process beside (`apart.py`): it
+holds several megabytes that the bot itself need not have.
+"""
+
+from __future__ import annotations
 
 import threading
 from functools import cache
+from typing import TYPE_CHECKING
 
-import typst
+if TYPE_CHECKING:
+    import typst
 
 LOCK = threading.Lock()
 """One document at a time: compilers may not be shared by threads, and they share one cache."""
@@ -12,6 +20,8 @@ LOCK = threading.Lock()
 @cache
 def fonts() -> typst.Fonts:
     """The fonts that come with typst, and those of the machine for other scripts."""
+    import typst  # noqa: PLC0415 see above
+
     return typst.Fonts()
 
 
@@ -27,4 +37,6 @@ def forget() -> None:
 
 @cache
 def _blank() -> typst.Compiler:
+    import typst  # noqa: PLC0415 see above
+
     return typst.Compiler(font_paths=fonts())

@@ -1,7 +1,5 @@
 """`/invoices`, `/invoice`: a person's invoices, each with its document and its arithmetic (A8, A9, C3, C7)."""
 
-import asyncio
-
 from billing import explain, invoices
 from billing.errors import NotFound
 from bot.context import Context
@@ -73,7 +71,7 @@ async def _load(ctx: Context, invoice_id: int) -> invoices.Document:
 
 
 async def _with_pdf(ctx: Context, document: invoices.Document, view: View) -> View:
-    content = await asyncio.to_thread(invoice_pdf, document, ctx.terms.currency)
+    content = await invoice_pdf(document, ctx.terms.currency)
     caption = (
         view if len(view.text) <= _CAPTION else View(views.caption(document.invoice, ctx.terms.currency), view.rows)
     )
