@@ -4,19 +4,27 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import cards, ledger, outbox, settlement
+from billing import paid as paid_parts
 from billing.ledger import About, Side
-from billing.models import Account, AccountKind, Card, Customer, Invoice, Payment, PaymentAllocation, Phase, Transfer
+from billing.models import AccountKind, Card, Customer, Invoice, PaymentAllocation, Transfer
 from billing.settlement import Due
 
 
-async def open_dues(session: AsyncSession, customer_id: int, invoice_ids: Collection[int] | None = None) -> list[Due]:
+async def open_dues(
+    session: AsyncSession,
+    customer_id: int,
+    invoice_ids: Collection[int] | None = None,
+    *,
+    by_itself: bool = False,
+) -> list[Due]:
     """Return what a customer's invoices need, of all or of those named.
 
-    Disputed money is set aside, and so are invoices that a payment in flight touches (rules.md 6.5).
+    Disputed money is set aside, and so are invoices that a payment in flight touches (rules.md 6.5); for a card that
+    nobody asked to be charged (`by_itself`), what a lost dispute opened again too (rules.md 10.5).
     """
     in_flight = exists().where(PaymentAllocation.invoice_id == Invoice.id, PaymentAllocation.in_flight)
     chosen = select(Invoice).where(
@@ -24,10 +32,12 @@ async def open_dues(session: AsyncSession, customer_id: int, invoice_ids: Collec
     )
     if invoice_ids is not None:
         chosen = chosen.where(Invoice.id.in_(invoice_ids))
-    return [
-        Due(invoice.id, invoice.due - invoice.disputed, invoice.issued_at)
-        for invoice in await session.scalars(chosen.order_by(Invoice.id))
-    ]
+    found = []
+    for invoice in await session.scalars(chosen.order_by(Invoice.id)):
+        amount = invoice.due - invoice.disputed - (invoice.by_hand if by_itself else 0)
+        if amount > 0:
+            found.append(Due(invoice.id, amount, invoice.issued_at))
+    return found
 
 
 async def settle_from_funds(session: AsyncSession, customer: Customer, *, now: datetime) -> int:
@@ -62,13 +72,7 @@ async def pay_from(
 
 async def paid(session: AsyncSession, customer: Customer, invoice_id: int, amount: int, *, now: datetime) -> None:
     """Lower what an invoice needs by what has just been posted for it; tell when that was all."""
-    invoice = (
-        await session.scalars(select(Invoice).where(Invoice.id == invoice_id).execution_options(populate_existing=True))
-    ).one()
-    invoice.due -= amount
-    if invoice.due == 0:
-        invoice.paid_at = now
-    await session.flush()
+    invoice = await lower(session, invoice_id, amount, now=now)
     if invoice.due == 0:
         facts = {
             "invoice_id": invoice.id,
@@ -80,24 +84,41 @@ async def paid(session: AsyncSession, customer: Customer, invoice_id: int, amoun
         await outbox.tell(session, customer, "invoice_paid", facts, now=now, dedup=dedup)
 
 
+async def lower(session: AsyncSession, invoice_id: int, amount: int, *, now: datetime) -> Invoice:
+    """Lower what an invoice needs, and return it; what only a person may charge to a card is the last to go."""
+    invoice = (
+        await session.scalars(select(Invoice).where(Invoice.id == invoice_id).execution_options(populate_existing=True))
+    ).one()
+    invoice.due -= amount
+    invoice.by_hand = min(invoice.by_hand, invoice.due - invoice.disputed)
+    if invoice.due == 0:
+        invoice.paid_at = now
+    await session.flush()
+    return invoice
+
+
+async def mark_due(session: AsyncSession, customer_id: int, *, minimum: int, now: datetime) -> None:
+    """Have what waits count as due from now, if all of it together is enough for a card (rules.md 6.4)."""
+    total = await session.scalar(
+        select(func.sum(Invoice.due - Invoice.disputed)).where(Invoice.customer_id == customer_id, Invoice.due > 0)
+    )
+    if int(total or 0) >= minimum:
+        waiting = (Invoice.customer_id == customer_id, Invoice.due > Invoice.disputed, Invoice.due_since.is_(None))
+        await session.execute(update(Invoice).where(*waiting).values(due_since=now))
+
+
 async def sources(session: AsyncSession, invoice_id: int) -> list[dict[str, Any]]:
     """Return how much of an invoice came from which source: `source` (an account's kind), `amount`, `card`."""
-    debit, credit = Account.__table__.alias("debit"), Account.__table__.alias("credit")
-    rows = await session.execute(
-        select(debit.c.kind, Payment.card_id, func.sum(Transfer.amount))
-        .join(debit, debit.c.id == Transfer.debit_id)
-        .join(credit, credit.c.id == Transfer.credit_id)
-        .outerjoin(Payment, Payment.id == Transfer.payment_id)
-        .where(
-            Transfer.invoice_id == invoice_id,
-            Transfer.phase.in_((Phase.POSTED, Phase.POST)),
-            credit.c.kind == AccountKind.RECEIVABLE,
-        )
-        .group_by(debit.c.kind, Payment.card_id)
-        .order_by(func.min(Transfer.id))
-    )
-    found = []
-    for kind, card_id, amount in rows:
-        card = await session.get(Card, card_id) if card_id and kind is AccountKind.CARD_CLEARING else None
-        found.append({"source": kind.value, "amount": int(amount), "card": cards.label(card) if card else ""})
-    return found
+    found: dict[tuple[AccountKind, int | None], int] = {}
+    for part in await paid_parts.parts(session, invoice_id):
+        key = (part.source, part.card_id)
+        found[key] = found.get(key, 0) + part.amount
+    return [
+        {"source": kind.value, "amount": amount, "card": await _label(session, card_id)}
+        for (kind, card_id), amount in found.items()
+    ]
+
+
+async def _label(session: AsyncSession, card_id: int | None) -> str:
+    card = await session.get(Card, card_id) if card_id else None
+    return cards.label(card) if card else ""

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import cards, metering
+from billing import cards, disputes, metering
 from billing.clock import Month
 from billing.eligibility import OVERDUE_AFTER, Facts, Verdict, may_deploy
 from billing.models import (
@@ -92,7 +92,7 @@ async def gather(
         projected_this_month=used.projected_this_month,
         active_monthly=used.active_monthly,
         budget=customer.budget,
-        dispute=disputed > 0,
+        dispute=disputed > 0 or bool(await session.scalar(select(disputes.is_open_sql(customer.id)))),
         blocked=customer.blocked_at is not None,
         maintenance=maintenance,
         has_ssh_key=has_ssh_key,

@@ -97,7 +97,7 @@ async def next_step(
 async def _next_charge(
     session: AsyncSession, customer: Customer, wish: SettlementWish, *, minimum: int, now: datetime
 ) -> Step | None:
-    open_dues = await dues.open_dues(session, customer.id)
+    open_dues = await dues.open_dues(session, customer.id, by_itself=True)
     planned = settlement.plan(open_dues, voucher=0, balance=0, minimum=minimum)
     if not planned.charges:
         await wishes.end(session, wish, again_at=None)

@@ -7,12 +7,12 @@ try start over with its next step.
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy import select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import sql
-from billing.models import Instant, SettlementWish
+from billing.models import IN_FLIGHT, Account, AccountKind, Card, Instant, Invoice, Payment, PaymentKind, SettlementWish
 
 LEASE = timedelta(seconds=30)
 """How long a worker that died keeps others away. Short, since two at once do no harm: they meet at the lock."""
@@ -107,3 +107,40 @@ async def resume(session: AsyncSession, customer_id: int, *, now: datetime) -> N
         )
         .values(wanted_at=now)
     )
+
+
+async def recreate(session: AsyncSession, *, minimum: int, now: datetime) -> None:
+    """Wish for everybody for whom facts call for it and no row does: nothing depends on a row that was lost.
+
+    Cards: something is due that a card may be charged by itself, enough of it, nothing is in flight, and a card is
+    there that the calendar may charge. Funds: something is due, and voucher or balance holds something.
+    """
+    moving = exists().where(
+        Payment.customer_id == Invoice.customer_id,
+        Payment.kind == PaymentKind.INVOICES,
+        Payment.status.in_(IN_FLIGHT),
+    )
+    card = exists().where(
+        Card.customer_id == Invoice.customer_id,
+        Card.removed_at.is_(None),
+        sa.or_(Card.declined_at.is_(None), ~Card.declined_hard),
+        Card.expiry_year * 12 + Card.expiry_month >= now.year * 12 + now.month,
+    )
+    funds = exists().where(
+        Account.customer_id == Invoice.customer_id,
+        Account.kind.in_((AccountKind.VOUCHER, AccountKind.BALANCE)),
+        Account.posted > Account.reserved,
+    )
+    for by_card, due, least, condition in (
+        (True, Invoice.due - Invoice.disputed - Invoice.by_hand, minimum, card),
+        (False, Invoice.due - Invoice.disputed, 1, funds),
+    ):
+        wished = exists().where(SettlementWish.customer_id == Invoice.customer_id, SettlementWish.cards.is_(by_card))
+        customers = (
+            select(Invoice.customer_id)
+            .where(sa.text("invoices.due > 0"), ~moving, ~wished, condition)
+            .group_by(Invoice.customer_id)
+            .having(func.sum(due) >= least)
+            .subquery()
+        )
+        await wish_many(session, customers, cards=by_card, reason="facts", now=now)

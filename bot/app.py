@@ -12,24 +12,21 @@ from starlette.applications import Starlette
 from telegram import Update
 from telegram.ext import TypeHandler
 
-from billing import catalog
+from billing import catalog, payments
 from billing.cashier import Cashier
 from billing.checkouts import Checkouts
 from billing.clock import Clock, SystemClock
+from billing.corrector import Corrector
 from billing.db import Database
 from billing.inbox import Inbox
 from billing.models import EventKind
 from billing.stars import StarsDesk
 from billing.stripe_gateway import StripeGateway
-from bot import chores, compute, connection, menu, schema, switches
+from bot import apart, chores, compute, connection, menu, schema, switches
 from bot.context import Services
 from bot.deliver import Deliverer
 from bot.dispatch import Dispatcher
-from bot.features import balance, cards, deploy, home, invoices, machines, pay, settings, unpaid, vouchers
-from bot.features.admin import prices
-from bot.features.admin import stars as admin_stars
-from bot.features.admin import unpaid as admin_unpaid
-from bot.features.admin import vouchers as admin_vouchers
+from bot.everything import FEATURES
 from bot.jobs import CADENCE, Clockwork
 from bot.mail import Mailer, Server
 from bot.notices import Writer
@@ -50,24 +47,6 @@ from cloud.reconcile import Reconciler
 from cloud.specs import SpecMaker
 
 log = logging.getLogger(__name__)
-
-FEATURES = (
-    home,
-    deploy,
-    machines,
-    cards,
-    invoices,
-    settings,
-    prices,
-    vouchers,
-    balance,
-    pay,
-    admin_vouchers,
-    admin_stars,
-    unpaid,
-    admin_unpaid,
-)
-"""Everything that the chat can do."""
 
 _STOP_SECONDS = 8.0
 """How long workers may take to finish what is in hand when we stop."""
@@ -105,9 +84,7 @@ class App:
             CannotStart: something that the operator must change first; one line.
         """
         if not await schema.is_current(self.database):
-            from bot import migrate  # noqa: PLC0415 Alembic is heavy and seldom needed
-
-            await migrate.ensure_current(self.database)
+            await schema.make_current(self.database)
         async with self.database.transaction() as session:
             await switches.keep_currency(session, self.terms.currency.code, self.clock.now())
             await catalog.ensure_defaults(session, self.terms.currency)
@@ -129,13 +106,19 @@ class App:
             self.clock,
             terms=self.terms,
             return_url=f"{public}/checkout/done" if public else self.chat_url,
+            closed=switches.maintenance,
         )
         self.overdue = Overdue(self.database, self.clock, terms=self.terms, cancel_waiting=self.cashier.cancel_waiting)
         self.stars = StarsDesk(self.database, TelegramStars(self.telegram.bot), self.clock)
+        self.corrector = Corrector(
+            self.database, self.gateway, self.clock, terms=self.terms, notice_charge=self.cashier.notice
+        )
         self.inbox = Inbox(
             self.database,
             self.clock,
             {
+                EventKind.DISPUTE: self.corrector.notice_dispute,
+                EventKind.REFUND: self.corrector.notice_refund,
                 EventKind.PAGE: self.checkouts.notice,
                 EventKind.CHARGE: self.cashier.notice,
                 EventKind.CARD: self.cashier.notice_card,
@@ -146,6 +129,7 @@ class App:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close everything; machines go on."""
+        apart.close()
         await self.reconciler.close()
         await self.gateway.close()
         await self.driver.close()
@@ -200,8 +184,9 @@ class App:
             stars=self.stars,
             bot=self.telegram.bot,
             chat_url=self.chat_url,
-            overdue=self.overdue,
             real=(await self.driver.capabilities()).real,
+            mailer=self.mailer,
+            overdue=self.overdue,
         )
 
     def deliverer(self, *, real: bool) -> Deliverer:
@@ -211,9 +196,7 @@ class App:
             clock=self.clock,
             bot=self.telegram.bot,
             mailer=self.mailer,
-            write=Writer(
-                database=self.database, clock=self.clock, terms=self.terms, real=real, chat_url=self.chat_url
-            ),
+            write=Writer(database=self.database, clock=self.clock, terms=self.terms, real=real, chat_url=self.chat_url),
             administrators=self.settings.admin_ids,
         )
 
@@ -276,6 +259,14 @@ class App:
             await self.checkouts.notice(session_id)
             services.wake("money")
 
+        async def confirmed(charge_id: str) -> None:
+            # Whoever opens the page chose this id: only one that waits for its bank is asked for.
+            async with self.database.read() as session:
+                waits = await payments.waits_for_bank(session, charge_id)
+            if waits:
+                await self.cashier.notice(charge_id)
+                services.wake("money")
+
         return application(
             telegram=TelegramHook(self.settings.webhook_secret, self.store, self.telegram.bot)
             if self.settings.public_url
@@ -285,7 +276,7 @@ class App:
             )
             if self.settings.stripe_webhook_secret
             else None,
-            pages=CheckoutPages(self.chat_url, look),
+            pages=CheckoutPages(self.chat_url, look, confirmed),
             health=Health(self.database, self.telegram.bot),
         )
 
@@ -300,10 +291,13 @@ class App:
             services.wake("messages")
             return more
 
+        async def messages() -> bool:
+            return await chores.send_messages(self, outbox)
+
         return [
             Worker("machines", machines_, every=_MACHINES_EVERY),
             Worker("money", money, every=_MONEY_EVERY),
-            Worker("messages", outbox.step, every=_MESSAGES_EVERY),
+            Worker("messages", messages, every=_MESSAGES_EVERY),
         ]
 
 

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from billing import checkouts, checks, low_funds, metering, month_run, payments, reminders, voucher_requests
+from billing import (
+    announcements,
+    checkouts,
+    checks,
+    corrector,
+    low_funds,
+    metering,
+    month_run,
+    outbox,
+    payments,
+    reminders,
+    voucher_requests,
+    wishes,
+)
+from billing.gateway import GatewayError
 
 if TYPE_CHECKING:
     from bot.app import App
+    from bot.deliver import Deliverer
+
+log = logging.getLogger(__name__)
+
+_LINES, _LINE = 10, 200
+"""Differences in the chat, and characters of each; the job prints all of all."""
 
 Chore = Callable[[], Awaitable[int]]
 """Returns the exit code."""
@@ -37,8 +58,14 @@ async def invoice(app: App) -> int:
 
 
 async def settle(app: App) -> int:
-    """Try what is due by the calendar."""
+    """Try what is due by the calendar; find what ought to be tried, or was disputed, though nothing told of it."""
+    async with app.database.transaction() as session:
+        await wishes.recreate(session, minimum=app.terms.card_minimum, now=app.clock.now())
     await app.cashier.settle_due()
+    try:
+        await app.corrector.look_for_disputes()
+    except GatewayError as error:
+        log.warning("disputes are listed again in an hour: %s", error)
     return 0
 
 
@@ -50,6 +77,7 @@ async def reconcile(app: App) -> int:
     async with app.database.transaction() as session:
         await checkouts.hurry(session, now=app.clock.now())
         await payments.hurry(session, now=app.clock.now())
+        await corrector.hurry(session, now=app.clock.now())
     await look_after_money(app)
     return 0
 
@@ -72,7 +100,10 @@ async def deliver(app: App) -> int:
     """Send everything that waits."""
     async with app.telegram.bot:
         deliverer = app.deliverer(real=(await app.driver.capabilities()).real)
-        await deliverer.drain()
+        more = True
+        while more:
+            more = await announcements.step(app.database, now=app.clock.now())
+            await deliverer.drain()
     return 0
 
 
@@ -88,22 +119,34 @@ async def check(app: App) -> int:
     return await report(app)
 
 
+async def send_messages(app: App, deliverer: Deliverer) -> bool:
+    """Write the next messages of an announcement, deliver some; return whether there may be more to do now."""
+    wrote = await announcements.step(app.database, now=app.clock.now())
+    return await deliverer.step() or wrote
+
+
 async def look_after_money(app: App) -> None:
-    """Events, open pages, wishes to settle, payments in flight, cards to forget, what comes back when it is paid."""
+    """Events, open pages, wishes to settle, payments and refunds in flight, cards to forget, what is paid again."""
     await app.inbox.handle_due()
     await app.checkouts.poll()
     await app.cashier.settle_due()
     await app.cashier.look_after()
+    await app.corrector.look_after()
     await app.cashier.detach()
     await app.stars.look_after()
     await app.overdue.resume()
 
 
 async def report(app: App) -> int:
-    """Print what differs from what must always be true; return 1 if anything does."""
+    """Print what differs from what must always be true, and tell the administrators, once a day; return 1 if any."""
     async with app.database.read() as session:
         found = await checks.differences(session, currency=app.terms.currency)
         found += await checks.usage_differences(session)
     for one in found:
-        print(f"{one.check}: {one.subject}: expected {one.expected}, found {one.found}")  # noqa: T201 the answer
+        print(one)  # noqa: T201 the answer
+    if found:
+        now = app.clock.now()
+        facts = {"count": len(found), "lines": [str(one)[:_LINE] for one in found[:_LINES]]}
+        async with app.database.transaction() as session:
+            await outbox.tell_house(session, "checks_differ", facts, now=now, dedup=f"check:{now.date()}")
     return 1 if found else 0

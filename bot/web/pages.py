@@ -4,11 +4,16 @@ The page believes nothing of what its address says. It only has the provider ask
 opened ourselves, and says the same whatever comes of it: the chat tells the rest.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from html import escape
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+
+from billing.gateway import GatewayError
+
+log = logging.getLogger(__name__)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -48,16 +53,26 @@ _LONGEST_ID = 200
 class CheckoutPages:
     """`GET /checkout/done` and `/checkout/cancelled`."""
 
-    def __init__(self, chat_url: str, look: Callable[[str], Awaitable[None]]) -> None:
-        """Take the way into the chat, and who looks after a session of this id."""
+    def __init__(
+        self, chat_url: str, look: Callable[[str], Awaitable[None]], confirmed: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Take the way into the chat, and who looks after a session, and after a charge at its bank, of this id."""
         self._chat_url = chat_url
-        self._look = look
+        self._looks = {"session_id": look, "payment_intent": confirmed}
 
     async def done(self, request: Request) -> Response:
-        """Have the session looked at, and show the way back."""
-        session_id = request.query_params.get("session_id", "")
-        if 0 < len(session_id) <= _LONGEST_ID:
-            await self._look(session_id)
+        """Have the session or the charge looked at, and show the way back.
+
+        Checkout sends people here with the one, a bank's page for 3-D Secure with the other. Whatever comes of the
+        look, the page is the same: the worker looks again.
+        """
+        for name, look in self._looks.items():
+            thing_id = request.query_params.get(name, "")
+            if 0 < len(thing_id) <= _LONGEST_ID:
+                try:
+                    await look(thing_id)
+                except GatewayError as error:
+                    log.warning("%s is looked at later: %s", name, error)
         return self._page("✅", "Thank you", "The chat tells you what comes next.")
 
     async def cancelled(self, _: Request) -> Response:

@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from billing import accounts, cards, checks, dues, ledger, wishes
+from billing import accounts, cards, checks, dues, ledger, settling, topups, wishes
 from billing.cashier import Cashier
 from billing.checkouts import Checkouts
 from billing.clock import ManualClock, Month
-from billing.db import Database
+from billing.corrector import Corrector
+from billing.db import Database, ReadSession
 from billing.ledger import About, Side
 from billing.models import (
     AccountKind,
@@ -29,6 +30,8 @@ from billing.models import (
     Voucher,
 )
 from billing.money import Currency
+from billing.settlement import Plan
+from billing.settling import Choice
 from billing.stripe_gateway import StripeGateway
 from billing.terms import Terms
 from bot.demo.stripe import StripeStandIn
@@ -48,7 +51,7 @@ class Till:
         clock: the product's and the stand-in's.
         stripe: the stand-in; `stripe.control` pulls its strings.
         gateway: the real gateway on the real library.
-        cashier: settles and asks; `checkouts` opens pages.
+        cashier: settles and asks; `checkouts` opens pages, `corrector` gives back.
     """
 
     database: Database
@@ -57,6 +60,7 @@ class Till:
     gateway: StripeGateway
     cashier: Cashier = field(init=False)
     checkouts: Checkouts = field(init=False)
+    corrector: Corrector = field(init=False)
 
     def __post_init__(self) -> None:
         """Put the workers together, as the product does."""
@@ -74,6 +78,9 @@ class Till:
             public_url="https://shop.example",
             done_url="https://chat.example",
             webhook=True,
+        )
+        self.corrector = Corrector(
+            self.database, self.gateway, self.clock, terms=TERMS, notice_charge=self.cashier.notice
         )
 
     # --- the world
@@ -175,6 +182,24 @@ class Till:
                 )
             await wishes.wish(session, customer.id, cards=False, reason="credit", now=now)
 
+    async def top_up(self, customer: Customer, amount: int) -> Payment:
+        """Charge the balance on a page, as a customer does."""
+        async with self.database.transaction() as session:
+            now = self.clock.now()
+            wanted = await topups.want(
+                session, customer, amount, operation=f"test:{next(_numbers)}", terms=TERMS, now=now
+            )
+        page = await self.checkouts.open(wanted)
+        assert page.provider_id is not None
+        self.stripe.control.pay(page.provider_id)
+        await self.checkouts.notice(page.provider_id)
+        await self.work()
+        return (await self.payments(customer))[-1]
+
+    async def cashier_preview(self, session: ReadSession, customer: Customer, choice: Choice) -> Plan:
+        """The split that paying by hand would make."""
+        return await settling.preview(session, customer.id, choice, minimum=TERMS.card_minimum)
+
     async def pass_time(self, by: timedelta, *, step: timedelta = timedelta(0)) -> None:
         """Move the clock, in steps if asked, and let the workers do what is due."""
         left = by
@@ -191,6 +216,7 @@ class Till:
         await self.cashier.look_after()
         await self.cashier.settle_due()
         await self.cashier.detach()
+        await self.corrector.look_after()
 
     # --- looking
 
