@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import audit
+from billing import accounts, audit, outbox
 from billing.models import Administrator
 
 
@@ -26,6 +26,9 @@ async def grant(session: AsyncSession, telegram_id: int, *, actor: int, now: dat
         return False
     session.add(Administrator(telegram_id=telegram_id, granted_by=actor, granted_at=now))
     audit.record(session, "grant", actor=actor, now=now, administrator=telegram_id)
+    customer = await accounts.by_telegram_id(session, telegram_id)
+    if customer is not None:
+        await outbox.tell(session, customer, "administrator_granted", {}, now=now)
     await session.flush()
     return True
 
@@ -37,5 +40,8 @@ async def revoke(session: AsyncSession, telegram_id: int, *, actor: int, now: da
         return False
     await session.delete(row)
     audit.record(session, "revoke", actor=actor, now=now, administrator=telegram_id)
+    customer = await accounts.by_telegram_id(session, telegram_id)
+    if customer is not None:
+        await outbox.tell(session, customer, "administrator_revoked", {}, now=now)
     await session.flush()
     return True

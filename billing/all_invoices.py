@@ -13,6 +13,8 @@ from billing.models import Account, AccountKind, Customer, Invoice, Phase, Trans
 _CHUNK = 500
 
 Owned = tuple[Invoice, Customer]
+Settled = tuple[Invoice, Customer, dict[AccountKind, int]]
+"""An invoice, whose it is, and how much was paid on it from which source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,8 @@ async def by_number(session: AsyncSession, text: str) -> Owned:
     return await find(session, found)
 
 
-async def each(session: AsyncSession, of: Filter) -> AsyncIterator[tuple[Invoice, Customer, dict[AccountKind, int]]]:
-    """Return every invoice, oldest first, with whose it is and how much was paid on it from which source."""
+async def each(session: AsyncSession, of: Filter) -> AsyncIterator[Settled]:
+    """Return every invoice, oldest first."""
     last = 0
     while True:
         rows = await session.execute(

@@ -1,4 +1,7 @@
-"""What people see of the bot before they type: set by the program itself, only where it differs."""
+"""What people see of the bot before they type: commands and descriptions, set by the program, only where they differ.
+
+Telegram shows the list of the language that the person's app has.
+"""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -8,6 +11,7 @@ from telegram import BotCommand, BotCommandScope, BotCommandScopeAllPrivateChats
 from telegram.error import BadRequest, Forbidden, TelegramError
 from telegram.ext import ExtBot
 
+from bot import i18n
 from bot.i18n import _
 
 log = logging.getLogger(__name__)
@@ -21,40 +25,99 @@ def for_customers() -> Mapping[str, str]:
         "vms": _("Your machines"),
         "k8s": _("Your clusters"),
         "prices": _("What it costs"),
+        "usage": _("Hours and cost this month"),
+        "balance": _("Your balance"),
+        "topup": _("Charge your balance"),
         "invoices": _("Your invoices"),
         "cards": _("Your cards"),
-        "settings": _("SSH keys and more"),
+        "voucher": _("Redeem a voucher"),
+        "settings": _("SSH keys, e-mail and more"),
+        "support": _("Write to us"),
         "help": _("Everything I can do"),
     }
 
 
 def for_administrators() -> Mapping[str, str]:
     """Return the commands that administrators have besides."""
-    return {"setprice": _("Set a monthly price")}
+    return {
+        "admin": _("Run the business"),
+        "users": _("Customers"),
+        "deployments": _("All deployments"),
+        "allinvoices": _("All invoices"),
+        "requests": _("Voucher requests"),
+        "vouchers": _("Vouchers"),
+        "setprice": _("Set a monthly price"),
+        "announce": _("Write to everybody"),
+        "maintenance": _("Stop or allow new deployments"),
+        "stats": _("Figures of the business"),
+        "audit": _("Who did what"),
+    }
+
+
+def description() -> str:
+    """Return what an empty chat shows above the start button; at most 512 characters."""
+    return _(
+        "Virtual machines and Kubernetes clusters by the hour, from this chat.\n\n"
+        "Choose a size, pay by card, balance or voucher, and log in a minute later. "
+        "You pay for started hours only, and never more than the monthly price."
+    )
+
+
+def short_description() -> str:
+    """Return what the bot's profile and shared links show; at most 120 characters."""
+    return _("Virtual machines and Kubernetes clusters by the hour, from this chat.")
 
 
 async def publish(bot: ExtBot[Any], administrators: Iterable[int]) -> None:
-    """Set the menus; a person who never wrote to the bot gets theirs when they do."""
-    try:
-        await _set(bot, for_customers(), BotCommandScopeAllPrivateChats())
-    except TelegramError as error:
-        log.warning("command menu: %s", error)
+    """Set menus and descriptions in every language; a person who never wrote to the bot gets theirs when they do."""
+    for language in i18n.LANGUAGES:
+        # The default language stands for all that have none of their own.
+        code = None if language == i18n.DEFAULT else language
+        with i18n.speaking(language):
+            try:
+                await _set(bot, for_customers(), BotCommandScopeAllPrivateChats(), code)
+                await _describe(bot, code)
+            except TelegramError as error:
+                log.warning("menu and descriptions: %s", error)
     for telegram_id in administrators:
         await publish_for_administrator(bot, telegram_id)
 
 
 async def publish_for_administrator(bot: ExtBot[Any], telegram_id: int) -> None:
     """Set an administrator's menu in their chat."""
-    commands = {**for_customers(), **for_administrators()}
+    for language in i18n.LANGUAGES:
+        code = None if language == i18n.DEFAULT else language
+        with i18n.speaking(language):
+            await _set_for(bot, telegram_id, {**for_customers(), **for_administrators()}, code)
+
+
+async def _set_for(bot: ExtBot[Any], telegram_id: int, commands: Mapping[str, str], code: str | None) -> None:
     try:
-        await _set(bot, commands, BotCommandScopeChat(telegram_id))
+        await _set(bot, commands, BotCommandScopeChat(telegram_id), code)
     except (BadRequest, Forbidden) as error:
-        log.info("menu of administrator %s: %s", telegram_id, error)
+        log.info("menu of %s: %s", telegram_id, error)
     except TelegramError as error:
-        log.warning("menu of administrator %s: %s", telegram_id, error)
+        log.warning("menu of %s: %s", telegram_id, error)
 
 
-async def _set(bot: ExtBot[Any], commands: Mapping[str, str], scope: BotCommandScope) -> None:
+async def _set(bot: ExtBot[Any], commands: Mapping[str, str], scope: BotCommandScope, code: str | None) -> None:
     wanted = tuple(BotCommand(name, text) for name, text in commands.items())
-    if await bot.get_my_commands(scope) != wanted:
-        await bot.set_my_commands(wanted, scope)
+    if await bot.get_my_commands(scope, language_code=code) != wanted:
+        await bot.set_my_commands(wanted, scope, language_code=code)
+
+
+async def _describe(bot: ExtBot[Any], code: str | None) -> None:
+    if (await bot.get_my_description(code)).description != description():
+        await bot.set_my_description(description(), code)
+    if (await bot.get_my_short_description(code)).short_description != short_description():
+        await bot.set_my_short_description(short_description(), code)
+
+
+async def publish_for_customer(bot: ExtBot[Any], telegram_id: int) -> None:
+    """Take an administrator's menu away again: the one for everybody shows in their chat."""
+    for language in i18n.LANGUAGES:
+        try:
+            code = None if language == i18n.DEFAULT else language
+            await bot.delete_my_commands(BotCommandScopeChat(telegram_id), language_code=code)
+        except TelegramError as error:
+            log.warning("menu of %s: %s", telegram_id, error)

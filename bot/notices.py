@@ -62,11 +62,12 @@ class Writer:
             return await self._deployment(notice, customer)
         if notice.kind == announcements.KIND:
             return await self._announcement(notice)
-        data: dict[str, Any] | None = notice.data
+        data: dict[str, Any] = notice.data
         if notice.kind in _OF_DEBT:
-            data = await self._debt(notice, customer)
-            if data is None:
+            as_it_is = await self._debt(notice, customer)
+            if as_it_is is None:
                 return None
+            data = as_it_is
         return await self._with_documents(views.WORDS[notice.kind](data, self._terms), notice, customer, data)
 
     async def _deployment(self, notice: Notice, customer: Customer) -> View:

@@ -89,7 +89,8 @@ def listing(kind: Kind, mine: Sequence[Deployment]) -> View:
     shown = mine[:_LIST]
     lines = [f"{words.STATE_SIGNS[row.state]} {bold(row.name)} – {row.size}, {state(row)}" for row in shown]
     if len(mine) > _LIST:
-        lines.append(_("… and {count} more").format(count=len(mine) - _LIST))
+        more = len(mine) - _LIST
+        lines.append(ngettext("… and {count} more", "… and {count} more", more).format(count=more))
     rows: Rows = tuple(
         (Button(f"{words.STATE_SIGNS[row.state]} {row.name}", ShowDeployment(deployment_id=row.id)),) for row in shown
     )
@@ -121,7 +122,7 @@ def one(shown: Shown, currency: Currency) -> View:
         lines.append(f"<i>{escape(row.detail)}</i>")
     if row.state is State.SUCCESS:
         lines += ["", *_login(shown)]
-    lines += ["", *_cost(shown, currency)]
+    lines += ["", *cost(shown, currency)]
     return View("\n".join(lines), _rows(shown))
 
 
@@ -145,7 +146,8 @@ def _login(shown: Shown) -> list[str]:
     return lines
 
 
-def _cost(shown: Shown, currency: Currency) -> list[str]:
+def cost(shown: Shown, currency: Currency) -> list[str]:
+    """Return what it costs, line by line."""
     row = shown.deployment
     if row.state is State.FAILED:
         return [_("It was never billed.")]

@@ -12,11 +12,20 @@ from billing.catalog import Item
 from billing.clock import Month
 from billing.models import AccountKind
 from billing.terms import Terms
-from bot.format import bold, code, escape, money, month, when
+from bot.format import bold, escape, money, month, when
 from bot.i18n import _
 from bot.links import AddCard, Cards, Invoices, ShowInvoice, ShowQuote
 from bot.view import Button, View
-from bot.views import notices_funds, notices_machines, notices_unpaid, problems, words
+from bot.views import (
+    notices_account,
+    notices_funds,
+    notices_house,
+    notices_machines,
+    notices_operator,
+    notices_unpaid,
+    problems,
+    words,
+)
 
 Facts = Mapping[str, Any]
 
@@ -144,15 +153,6 @@ def payment_surplus(facts: Facts, terms: Terms) -> View:
     )
 
 
-def notice_parked(facts: Facts, _terms: Terms) -> View:
-    """For administrators: a message can never be delivered."""
-    return View(
-        _("⚠️ Message {id} ({kind}) cannot be delivered and is parked: {error}").format(
-            id=facts["notice"], kind=code(facts["kind"]), error=escape(facts["error"])
-        )
-    )
-
-
 WORDS: Mapping[str, Callable[[Facts, Terms], View]] = {
     function.__name__: function
     for function in (
@@ -166,6 +166,12 @@ WORDS: Mapping[str, Callable[[Facts, Terms], View]] = {
         payment_action,
         payment_declined,
         payment_surplus,
-        notice_parked,
     )
-} | {**notices_funds.WORDS, **notices_machines.WORDS, **notices_unpaid.WORDS}
+} | {
+    **notices_account.WORDS,
+    **notices_funds.WORDS,
+    **notices_house.WORDS,
+    **notices_machines.WORDS,
+    **notices_operator.WORDS,
+    **notices_unpaid.WORDS,
+}
