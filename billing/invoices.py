@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Select, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import metering
+from billing import metering, usage
 from billing.clock import Month
 from billing.errors import NotFound
 from billing.models import (
@@ -194,15 +194,7 @@ async def payments(session: AsyncSession, invoice: Invoice) -> list[Paid]:
 async def this_month(session: AsyncSession, customer: Customer, *, now: datetime, terms: Terms) -> MonthSoFar:
     """Return what a customer has used since the month began, each subscription's hours and cost; exact at `now`."""
     month = Month.of(now)
-    rows = await session.execute(
-        select(Subscription, Interval)
-        .join(Interval, Interval.subscription_id == Subscription.id)
-        .where(Subscription.customer_id == customer.id, metering.overlapping(month, month.end))
-        .order_by(Subscription.id, Interval.id)
-    )
-    spans: dict[Subscription, list[Interval]] = {}
-    for subscription, interval in rows:
-        spans.setdefault(subscription, []).append(interval)
+    spans = await usage.of_month(session, customer, month)
     used = tuple(
         _used(subscription, intervals, month, now, terms.currency) for subscription, intervals in spans.items()
     )

@@ -2,22 +2,23 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 from telegram import CallbackQuery, ChatMember, Message, PreCheckoutQuery, SuccessfulPayment, Update, User
 from telegram.constants import ChatType, MessageEntityType
 from telegram.error import BadRequest, Forbidden, TelegramError
 
-from billing import accounts
+from billing import accounts, closing
 from billing.models import Customer
-from bot import awaiting, errors, i18n
+from bot import awaiting, errors, i18n, support
 from bot.callbacks import unpack
 from bot.context import Context, Services
 from bot.format import plain
 from bot.guards import is_administrator
 from bot.router import Answer, Routes
 from bot.view import View, send, show
-from bot.views import problems
+from bot.views import account, problems
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ class Dispatcher:
             await self._reachable(change.from_user, reachable=change.new_chat_member.status != ChatMember.BANNED)
 
     async def _message(self, update: Update, message: Message, user: User) -> None:
+        if await self._from_staff(message):
+            return
         if message.chat.type != ChatType.PRIVATE:
             await self._group(message)
             return
@@ -77,8 +80,22 @@ class Dispatcher:
             if view is not None:
                 await send(self._services.bot, message.chat.id, view)
 
+    async def _from_staff(self, message: Message) -> bool:
+        """Pass on what support answers a customer, in the support chat or, by a reply, in an administrator's own."""
+        if (message.text or "").startswith("/"):
+            return False
+        staff = message.chat.id == self._services.settings.support_chat_id
+        if not staff and message.chat.type == ChatType.PRIVATE and message.reply_to_message is not None:
+            async with self._services.database.read() as session:
+                staff = await is_administrator(session, message.chat.id, self._services.settings.admin_ids)
+        return staff and await support.pass_back(self._services, message)
+
     async def _typed(self, ctx: Context, message: Message) -> View | None:
-        text = (message.text or "").strip()[:_TEXT]
+        text = (message.text or message.caption or "").strip()[:_TEXT]
+        if ctx.customer.closed_at is not None:
+            if not text.startswith("/start"):
+                return account.closed_already()
+            ctx = await self._welcome_back(ctx, message)
         if text.startswith("/"):
             return await self._command(ctx, text)
         route = self._routes.answers.get(ctx.awaiting[0]) if ctx.awaiting else None
@@ -87,7 +104,8 @@ class Dispatcher:
         return await route.handler(ctx, Answer(text, ctx.awaiting[1]))
 
     async def _command(self, ctx: Context, text: str) -> View | None:
-        word, _, rest = text[1:].partition(" ")
+        word, *more = text[1:].split(maxsplit=1) or [""]
+        rest = more[0] if more else ""
         name, _, bot_name = word.partition("@")
         if bot_name and bot_name.lower() != self._services.bot.username.lower():
             return None
@@ -146,6 +164,8 @@ class Dispatcher:
 
     async def _pressed(self, ctx: Context, data: str) -> View | None:
         press = unpack(data)
+        if ctx.customer.closed_at is not None:
+            return account.closed_already()
         route = self._routes.presses.get(type(press))
         if route is None or not route.guard(ctx):
             return problems.old_screen()
@@ -178,6 +198,15 @@ class Dispatcher:
                 customer.unreachable_at = None
         return Context(self._services, customer, admin, now, update.update_id, message, typed, waiting)
 
+    async def _welcome_back(self, ctx: Context, message: Message) -> Context:
+        """Open a closed account again."""
+        user = message.from_user
+        async with ctx.database.transaction() as session:
+            customer = await closing.reopen(session, ctx.customer)
+            if user is not None:
+                customer.username, customer.name = user.username or "", user.full_name[:_NAME]
+        return replace(ctx, customer=customer)
+
     async def _reachable(self, user: User | None, *, reachable: bool) -> None:
         """Write down that a person blocked the bot, or came back."""
         if user is None:
@@ -200,6 +229,8 @@ class Dispatcher:
 
 
 def _is_as_known(customer: Customer, user: User) -> bool:
+    if customer.closed_at is not None:
+        return True  # nothing is learned of who has gone
     same = (customer.username, customer.name) == (user.username or "", user.full_name[:_NAME])
     return same and customer.unreachable_at is None
 

@@ -115,6 +115,26 @@ class AddKey(Press):
     quote_id: int = 0
 
 
+@button("sl")
+class Keys(Press):
+    """All SSH keys."""
+
+
+@button("se")
+class AskEmail(Press):
+    """Type an e-mail address."""
+
+
+@button("u")
+class Usage(Press):
+    """Hours and cost of this month."""
+
+
+@button("sp")
+class Support(Press):
+    """Write to the people behind the bot."""
+
+
 @button("x")
 class Cancel(Press):
     """Leave a question unanswered."""

@@ -61,6 +61,11 @@ async def remove(session: AsyncSession, customer: Customer, key_id: int) -> None
         raise NotFound("ssh key", key_id)
 
 
+async def clear(session: AsyncSession, customer: Customer) -> None:
+    """Take every key off the profile; machines that have one keep it."""
+    await session.execute(delete(SshKey).where(SshKey.customer_id == customer.id))
+
+
 async def listed(session: AsyncSession, customer: Customer) -> Sequence[SshKey]:
     """Return a customer's keys, oldest first."""
     return (await session.scalars(select(SshKey).where(SshKey.customer_id == customer.id).order_by(SshKey.id))).all()

@@ -83,6 +83,7 @@ class TooWeak(BadKey):
 
     def __init__(self, bits: int) -> None:
         super().__init__(f"That RSA key has {bits} bits; at least {RSA_BITS_MIN} are needed. {_HOW_TO}")
+        self.bits = bits
 
 
 class Broken(BadKey):

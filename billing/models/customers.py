@@ -14,6 +14,14 @@ class Customer(Base):
     """A person who may buy; made at the first message."""
 
     __tablename__ = "customers"
+    __table_args__ = (
+        Index(
+            "ix_customers_with_budget",
+            "id",
+            sqlite_where=sa.text("budget IS NOT NULL"),
+            postgresql_where=sa.text("budget IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[Id]
     telegram_id: Mapped[int] = mapped_column(unique=True)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import catalog, facts, quotes
+from billing import catalog, facts, outbox, quotes
 from billing.catalog import Item
 from billing.models import Kind, Quote
 from billing.quotes import Order
@@ -152,6 +152,11 @@ async def _confirm(ctx: Context, press: Confirm) -> View:
         )
         if isinstance(outcome, Confirmed) and ctx.message is not None:
             await deployments.show_in(session, ctx.customer, outcome.deployment.id, ctx.message.message_id)
+        if isinstance(outcome, Confirmed) and ctx.services.mailer is not None and not ctx.customer.email:
+            # Asked once, with the first order, and never in its way.
+            await outbox.tell(
+                session, ctx.customer, "email_wanted", {}, now=ctx.now, dedup=f"customer:{ctx.customer.id}:email"
+            )
     ctx.services.wake("machines")
     match outcome:
         case Confirmed(deployment=deployment):

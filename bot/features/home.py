@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from billing import cards, catalog, invoices
+from billing import cards, catalog, invoices, ledger, quotes
 from billing.models import Kind
 from bot import awaiting
 from bot.context import Context
@@ -11,7 +11,7 @@ from bot.links import Cancel, Home, Prices
 from bot.router import Route, command, press
 from bot.view import View
 from bot.views import home as views
-from cloud import deployments
+from cloud import deployments, key_ring
 from cloud.models import ACTIVE, Deployment
 
 
@@ -41,6 +41,7 @@ async def _home(ctx: Context, _: Home) -> View:
 async def _screen(ctx: Context) -> View:
     async with ctx.database.read() as session:
         mine = await deployments.listed(session, ctx.customer)
+        kept = await quotes.kept(session, ctx.customer, ctx.now)
         month = await invoices.this_month(session, ctx.customer, now=ctx.now, terms=ctx.terms)
         data = views.HomeData(
             name=ctx.customer.name,
@@ -49,6 +50,9 @@ async def _screen(ctx: Context) -> View:
             this_month=month.total,
             due=await invoices.total_due(session, ctx.customer),
             has_card=await cards.has_valid(session, ctx.customer.id, now=ctx.now),
+            funds=(await ledger.balances(session, ctx.customer.id)).funds,
+            has_key=await key_ring.has_key(session, ctx.customer),
+            waiting=(kept[0].id, kept[0].name) if kept else None,
             is_admin=ctx.is_admin,
         )
     return views.home(data, ctx.terms.currency)

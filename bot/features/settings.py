@@ -1,14 +1,16 @@
-"""`/settings` and `/sshkey`: what a person has set."""
+"""`/settings` and `/sshkey`: what a person has set, and their SSH keys (B2)."""
 
+from billing import contacts
 from bot import awaiting
 from bot.context import Context
 from bot.guards import everyone
-from bot.links import AddKey, Settings, ShowQuote
+from bot.links import AddKey, Keys, Settings, ShowQuote
 from bot.router import Answer, Route, answer, command, press
 from bot.view import Button, View
 from bot.views import settings as views
-from bot.views.settings import RemoveKey
+from bot.views.settings import RemoveKey, SettingsData
 from cloud import key_ring
+from cloud.key_ring import MAX_KEYS, TooManyKeys
 from cloud.ssh_keys import BadKey
 
 _KEY = "sshkey"
@@ -20,6 +22,7 @@ def handlers() -> tuple[Route, ...]:
         command("settings", _settings, everyone),
         command("sshkey", _sshkey, everyone),
         press(Settings, _tapped, everyone),
+        press(Keys, _keys, everyone),
         press(AddKey, _ask, everyone),
         press(RemoveKey, _remove, everyone),
         answer(_KEY, _typed, everyone),
@@ -27,12 +30,26 @@ def handlers() -> tuple[Route, ...]:
 
 
 async def _settings(ctx: Context, _: str) -> View:
+    customer = ctx.customer
     async with ctx.database.read() as session:
-        return views.settings(await key_ring.listed(session, ctx.customer))
+        data = SettingsData(
+            keys=len(await key_ring.listed(session, customer)),
+            email=customer.email or "",
+            email_waiting=await contacts.waiting_email(session, customer, now=ctx.now),
+            billing_name=customer.billing_name,
+            budget=customer.budget,
+            language=customer.language,
+        )
+    return views.settings(data, ctx.terms.currency)
 
 
 async def _tapped(ctx: Context, _: Settings) -> View:
     return await _settings(ctx, "")
+
+
+async def _keys(ctx: Context, _: Keys) -> View:
+    async with ctx.database.read() as session:
+        return views.keys(await key_ring.listed(session, ctx.customer))
 
 
 async def _sshkey(ctx: Context, text: str) -> View:
@@ -57,7 +74,9 @@ async def _add(ctx: Context, text: str, data: dict[str, int]) -> View:
     except BadKey as error:
         async with ctx.database.transaction() as session:
             await awaiting.ask(session, ctx, _KEY, data)
-        return views.ask_key(views.key_problem(str(error)))
+        return views.ask_key(views.key_problem(error))
+    except TooManyKeys:
+        return views.too_many_keys(MAX_KEYS)
     quote_id = data.get("quote_id", 0)
     on = (Button(views.go_on(), ShowQuote(quote_id=quote_id)),) if quote_id else ()
     return views.key_added(key.fingerprint, *on)
@@ -66,4 +85,4 @@ async def _add(ctx: Context, text: str, data: dict[str, int]) -> View:
 async def _remove(ctx: Context, press: RemoveKey) -> View:
     async with ctx.database.transaction() as session:
         await key_ring.remove(session, ctx.customer, press.key_id)
-        return views.settings(await key_ring.listed(session, ctx.customer))
+        return views.keys(await key_ring.listed(session, ctx.customer))

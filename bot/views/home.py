@@ -6,9 +6,26 @@ from dataclasses import dataclass
 from billing.catalog import Item
 from billing.models import Kind
 from billing.money import Currency
-from bot.format import bold, escape, money
+from bot import menu
+from bot.admin_links import Panel
+from bot.format import bold, money
 from bot.i18n import _, ngettext
-from bot.links import AddCard, Cards, Clusters, Deploy, Home, Invoices, Machines, Prices, Settings
+from bot.links import (
+    AddCard,
+    AddKey,
+    Balance,
+    Cards,
+    Clusters,
+    Deploy,
+    Home,
+    Invoices,
+    Machines,
+    Prices,
+    Settings,
+    ShowQuote,
+    Support,
+    Usage,
+)
 from bot.view import Button, Rows, View
 from bot.views import problems, words
 
@@ -23,6 +40,9 @@ class HomeData:
         this_month: cost of this month until now, minor units with tax.
         due: owed on open invoices.
         has_card: whether a valid card is there.
+        funds: voucher and balance together.
+        has_key: whether an SSH key is there.
+        waiting: the oldest order that waits for something, as its id and name.
         is_admin: whether they run the business.
     """
 
@@ -32,6 +52,9 @@ class HomeData:
     this_month: int
     due: int
     has_card: bool
+    funds: int
+    has_key: bool
+    waiting: tuple[int, str] | None
     is_admin: bool
 
 
@@ -46,7 +69,26 @@ def home(data: HomeData, currency: Currency) -> View:
         lines.append(_("This month so far: {amount}").format(amount=bold(money(data.this_month, currency))))
     if data.due:
         lines.append(_("To pay: {amount}").format(amount=bold(money(data.due, currency))))
-    return View("\n\n".join(lines), _home_rows(data))
+    step = _next_step(data)
+    if step is not None:
+        lines.append(_("👉 Next: {step}").format(step=step.text))
+    return View("\n\n".join(lines), _home_rows(data, step))
+
+
+def _next_step(data: HomeData) -> Button | None:
+    """Return what to do next: what is due first, then what is missing for the first machine."""
+    if data.due:
+        return Button(_("🧾 Pay what is due"), Invoices())
+    if data.waiting is not None:
+        quote_id, name = data.waiting
+        return Button(_("🚀 Go on with {name}").format(name=name), ShowQuote(quote_id=quote_id))
+    if data.machines or data.clusters:
+        return None
+    if not data.has_key:
+        return Button(_("🔑 Add an SSH key"), AddKey())
+    if not data.has_card and not data.funds:
+        return Button(_("💳 Add a card"), AddCard())
+    return Button(_("🚀 Start your first one"), Deploy())
 
 
 def _running(data: HomeData) -> str:
@@ -57,33 +99,42 @@ def _running(data: HomeData) -> str:
     )
 
 
-def _home_rows(data: HomeData) -> Rows:
-    first: Rows = ((Button(_("🧾 Pay what is due"), Invoices()),),) if data.due else ()
-    card = Button(_("💳 Cards"), Cards()) if data.has_card else Button(_("💳 Add a card"), AddCard())
+def _home_rows(data: HomeData, step: Button | None) -> Rows:
+    first: Rows = ((step,),) if step is not None else ()
+    last = [Button(_("⚙️ Settings"), Settings()), Button(_("💬 Support"), Support())]
+    if data.is_admin:
+        last.append(Button(_("🛠 Administration"), Panel()))
     return (
         *first,
         (Button(_("🚀 Deploy"), Deploy()), Button(_("💲 Prices"), Prices())),
         (Button(_("🖥 Machines"), Machines()), Button(_("☸️ Clusters"), Clusters())),
-        (card, Button(_("🧾 Invoices"), Invoices())),
-        (Button(_("⚙️ Settings"), Settings()),),
+        (Button(_("📊 Usage"), Usage()), Button(_("💰 Balance"), Balance())),
+        (Button(_("🧾 Invoices"), Invoices()), Button(_("💳 Cards"), Cards())),
+        tuple(last),
     )
 
 
 def help_text(*, is_admin: bool) -> View:
-    """Return what can be typed."""
-    commands = [
-        ("/deploy", _("a machine or a cluster")),
-        ("/prices", _("what it costs")),
-        ("/vms, /k8s", _("what you have")),
-        ("/addcard, /cards", _("your cards")),
-        ("/invoices", _("what you paid and owe")),
-        ("/settings", _("SSH keys and the rest")),
-        ("/cancel", _("leave a question")),
-    ]
+    """Return what can be typed: the menu's commands, and those that are quicker typed than tapped."""
+    typed = {
+        "delete": _("delete one of them"),
+        "deleteall": _("delete everything"),
+        "apply": _("ask for a voucher"),
+        "addcard": _("add a card"),
+        "pay": _("pay an invoice"),
+        "invoice": _("one invoice as a document"),
+        "sshkey": _("add an SSH key"),
+        "email": _("set your e-mail address"),
+        "cancel": _("leave a question"),
+    }
+    parts = [_("Everything works by buttons, or by typing:"), _commands({**menu.for_customers(), **typed})]
     if is_admin:
-        commands.append(("/setprice", _("set a monthly price")))
-    listing = "\n".join(f"{escape(command)} – {text}" for command, text in commands)
-    return View(_("Everything works by buttons, or by typing:") + f"\n\n{listing}", ((Button(_("🏠 Home"), Home()),),))
+        parts += [bold(_("🛠 Administration")), _commands(menu.for_administrators())]
+    return View("\n\n".join(parts), ((Button(_("💬 Support"), Support()), Button(_("🏠 Home"), Home())),))
+
+
+def _commands(listed: Mapping[str, str]) -> str:
+    return "\n".join(f"/{name} – {text}" for name, text in listed.items())
 
 
 def prices(listed: Mapping[Item, int], currency: Currency) -> View:

@@ -110,9 +110,18 @@ def session_of(message: ChatMessage) -> str:
 
 @asynccontextmanager
 async def open_world(
-    tmp_path: Path, database_url: str, clock: ManualClock, *, webhook: bool = False, **more: Any
+    tmp_path: Path,
+    database_url: str,
+    clock: ManualClock,
+    *,
+    webhook: bool = False,
+    prepare: Callable[[Telegram], dict[str, Any]] = lambda _: {},
+    **more: Any,
 ) -> AsyncIterator[World]:
-    """A world on a database; with webhooks, or polling both Telegram and Stripe."""
+    """A world on a database; with webhooks, or polling both Telegram and Stripe.
+
+    `prepare` makes what must be there before the application starts, and returns settings; so are `more`.
+    """
     telegram = Telegram(now=lambda: int(clock.now().timestamp()), retry_s=0.05)
     stripe = StripeStandIn(now=lambda: int(clock.now().timestamp()))
     async with telegram.serving() as telegram_url, serving(stripe.app, before_stop=None) as stripe_url:
@@ -132,6 +141,7 @@ async def open_world(
             compute="simulated",
             seller_name="VM Shop",
             **more,
+            **prepare(telegram),
         )
         if webhook:
             values |= {"public_url": public, "stripe_webhook_secret": WEBHOOK_SECRET}

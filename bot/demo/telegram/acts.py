@@ -87,18 +87,31 @@ def write(state: State, person_id: int, chat: Chat, text: str, *, reply_to: int 
     content: Json = {"text": text}
     if found := detect(text, []):
         content["entities"] = found
-    reply = reply_fields(state, chat, {"message_id": reply_to} if reply_to else None)
-    thread = reply.get("reply_to_message", {}).get("message_thread_id", thread)
-    if thread:
-        content |= {"message_thread_id": thread, "is_topic_message": True}
-    return _say(state, person_id, chat, content | reply)
+    return _say(state, person_id, chat, content | _place(state, chat, reply_to, thread))
 
 
-def upload(state: State, person_id: int, chat: Chat, kind: str, file: Upload, caption: str = "") -> Stored:
-    """Send a `document` or a `photo`; `ApiError` where Telegram would refuse the file."""
+def upload(
+    state: State,
+    person_id: int,
+    chat: Chat,
+    kind: str,
+    file: Upload,
+    caption: str = "",
+    *,
+    reply_to: int = 0,
+    thread: int = 0,
+) -> Stored:
+    """Send a `document` or a `photo`, as `write` does; `ApiError` where Telegram would refuse the file."""
     record = keep_file(state, file, kind)
     media = Media(kind, record["file_id"], Formatted(caption, detect(caption, [])), above=False)
-    return _say(state, person_id, chat, media_fields(state, media))
+    return _say(state, person_id, chat, media_fields(state, media) | _place(state, chat, reply_to, thread))
+
+
+def _place(state: State, chat: Chat, reply_to: int, thread: int) -> Json:
+    """What a message answers, and the topic that it stands in."""
+    reply = reply_fields(state, chat, {"message_id": reply_to} if reply_to else None)
+    thread = reply.get("reply_to_message", {}).get("message_thread_id", thread)
+    return reply | ({"message_thread_id": thread, "is_topic_message": True} if thread else {})
 
 
 def send_contact(state: State, person_id: int, chat: Chat, phone: str) -> Stored:

@@ -110,9 +110,11 @@ class Person:
         self._act()
         return seen(self._state, acts.edit(self._state, self.id, self._chat, message.id, text))
 
-    async def send_document(self, name: str, content: bytes, *, mime: str = "", caption: str = "") -> ChatMessage:
+    async def send_document(
+        self, name: str, content: bytes, *, mime: str = "", caption: str = "", reply_to: ChatMessage | None = None
+    ) -> ChatMessage:
         """Send a file."""
-        return self._upload("document", Upload(name, mime, content), caption)
+        return self._upload("document", Upload(name, mime, content), caption, reply_to)
 
     async def send_photo(self, content: bytes, *, caption: str = "") -> ChatMessage:
         """Send a picture."""
@@ -214,9 +216,10 @@ class Person:
     def _act(self) -> None:
         self._acted = self._state.events.revision + 1
 
-    def _upload(self, kind: str, file: Upload, caption: str) -> ChatMessage:
+    def _upload(self, kind: str, file: Upload, caption: str, reply_to: ChatMessage | None = None) -> ChatMessage:
         self._act()
-        return seen(self._state, acts.upload(self._state, self.id, self._chat, kind, file, caption))
+        answered = reply_to.id if reply_to else 0
+        return seen(self._state, acts.upload(self._state, self.id, self._chat, kind, file, caption, reply_to=answered))
 
 
 class Group:
