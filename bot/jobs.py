@@ -8,14 +8,16 @@ more; its scheduler would sleep through a clock that jumps back.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
-from sqlalchemy import or_, select, update
+from sqlalchemy import literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from billing import leases
 from billing.clock import Clock
 from billing.db import Database
 from billing.models import JobRun
@@ -56,6 +58,8 @@ class Clockwork:
     database: Database
     clock: Clock
     jobs: Mapping[str, Job]
+    _owner: str = field(default_factory=leases.new_owner, init=False)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def tick(self) -> list[str]:
         """Run every job that has become due, in the order of their times; return the names of those that ran."""
@@ -69,21 +73,26 @@ class Clockwork:
         ]
         return [name for _, name in sorted(due) if await self._run(name, seen=_tick(rows.get(name)), now=now)]
 
-    async def run_for_ever(self) -> None:
-        """Look every second, and at once when the clock has jumped ahead: after a sleep, or moved by hand."""
-        while True:
+    async def run(self) -> None:
+        """Look every second until `stop`, and at once when the clock has jumped: after a sleep, or moved by hand."""
+        while not self._stopping.is_set():
             try:
                 await self.tick()
             except Exception:
                 log.exception("clockwork")
             await self._second()
 
+    def stop(self) -> None:
+        """End `run` after the jobs in hand."""
+        self._stopping.set()
+
     async def _second(self) -> None:
-        """Wait a second, or until the clock jumps."""
+        """Wait a second, or until the clock jumps or we stop."""
         before = self.clock.now()
         for _ in range(_LOOKS):
-            await asyncio.sleep(1 / _LOOKS)
-            if self.clock.now() - before > 2 * _SECOND:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1 / _LOOKS)
+            if self._stopping.is_set() or self.clock.now() - before > 2 * _SECOND:
                 return
 
     async def _run(self, name: str, *, seen: datetime, now: datetime) -> bool:
@@ -96,7 +105,7 @@ class Clockwork:
             log.exception("job %s", name)
             error = f"{type(failure).__name__}: {failure}"[:_ERROR]
         async with self.database.transaction() as session:
-            ended = update(JobRun).where(JobRun.name == name).values(leased_until=None, error=error)
+            ended = update(JobRun).where(JobRun.name == name).values(leased_until=None, leased_by="", error=error)
             await session.execute(ended if error else ended.values(finished_at=now))
         return True
 
@@ -104,15 +113,23 @@ class Clockwork:
         """Take the tick, unless somebody else has taken it since we looked, or is at work."""
         insert = sqlite.insert if self.database.is_sqlite else postgresql.insert
         async with self.database.transaction() as session:
-            await session.execute(insert(JobRun).values(name=name, tick_at=_NEVER).on_conflict_do_nothing())
+            await session.execute(
+                insert(JobRun).values(name=name, tick_at=_NEVER, leased_by="").on_conflict_do_nothing()
+            )
+            holder = await session.scalar(select(JobRun.leased_by).where(JobRun.name == name))
             taken = await session.scalar(
                 update(JobRun)
                 .where(
                     JobRun.name == name,
                     JobRun.tick_at == seen,
-                    or_(JobRun.leased_until.is_(None), JobRun.leased_until <= now, JobRun.leased_until > now + _LEASE),
+                    or_(
+                        JobRun.leased_until.is_(None),
+                        JobRun.leased_until <= now,
+                        JobRun.leased_until > now + _LEASE,
+                        literal(bool(holder) and leases.is_dead(holder)),
+                    ),
                 )
-                .values(tick_at=now, leased_until=now + _LEASE)
+                .values(tick_at=now, leased_until=now + _LEASE, leased_by=self._owner)
                 .returning(JobRun.name)
             )
         return taken is not None

@@ -95,6 +95,7 @@ class JobRun(Base):
     tick_at: Mapped[datetime]
     """The newest tick that somebody took."""
     leased_until: Mapped[datetime | None]
+    leased_by: Mapped[str] = mapped_column(sa.String(64), default="")
     finished_at: Mapped[datetime | None]
     error: Mapped[str] = mapped_column(sa.String(200), default="")
 

@@ -1,13 +1,14 @@
 """The clockwork: each job once per tick, whoever runs it, whatever the clock does."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from apscheduler.triggers.cron import CronTrigger
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from billing.clock import ManualClock
 from billing.db import Database
@@ -109,3 +110,19 @@ async def test_a_job_that_fails_is_written_down_and_runs_at_its_next_tick(
     assert run.leased_until is None
     clock.move(timedelta(hours=1))
     assert await clockwork.tick() == ["meter"]
+
+
+async def test_a_job_of_a_process_that_died_is_taken_over_at_its_next_tick(
+    database: Database, clock: ManualClock
+) -> None:
+    """A kill -9 in the middle of a job must not hold it for the length of the lease."""
+    rig = Rig(database, clock)
+    await rig.clockwork.tick()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "from billing import leases; print(leases.new_owner())", stdout=asyncio.subprocess.PIPE
+    )
+    owner = (await child.communicate())[0].decode().strip()
+    async with database.transaction() as session:
+        await session.execute(update(JobRun).values(leased_until=clock.now() + timedelta(minutes=30), leased_by=owner))
+    clock.move(timedelta(minutes=2))
+    assert await rig.clockwork.tick() == ["meter"]
