@@ -104,7 +104,8 @@ def _started_sql(interval: type[Interval], until: ColumnElement[int]) -> ColumnE
 
 
 def _seconds(instant: datetime) -> ColumnElement[int]:
-    return number(int(instant.timestamp()))
+    # A parameter: an instant written into the statement would make a new one to compile, and keep, each time.
+    return sa.literal(int(instant.timestamp()), sa.BigInteger())
 
 
 # --- the writer
