@@ -16,9 +16,8 @@ _COMMAND = (sys.executable, "-m", "bot", "run")
 _LOG_BYTES = 5_000_000
 _LINE_BYTES = 1 << 20
 _STOP_SECONDS = 12.0
-_GOOD_SECONDS = 10.0
-"""A start that lasted so long was a good one."""
-_LONGEST_PAUSE_S = 10.0
+_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+"""Before the next start of a product that ended by itself: twice as long each time."""
 _TROUBLE = re.compile(r"\S+ (?:WARNING|ERROR|CRITICAL) (.+)")
 
 
@@ -39,17 +38,19 @@ class Child:
         """Why it ended by itself last, in its own words; empty if it has not, or was killed."""
 
     async def run(self) -> None:
-        """Start it, and again whenever it ends by itself, sooner or later as it lasted; until `stop`."""
-        loop, pause_s = asyncio.get_running_loop(), 0.0
+        """Start it, and again whenever it ends: at once if it was killed, later if it gave up; until `stop`."""
+        pause_s = _PAUSE_S
         while not self._stopping:
-            started = loop.time()
             code = await self._once()
             if self._stopping:
                 return
             self.refusal = self._last_line if code > 0 else ""
-            pause_s = 0.0 if loop.time() - started > _GOOD_SECONDS else min(2 * pause_s + 0.5, _LONGEST_PAUSE_S)
             self._say(f"The product ended ({_how(code)}) and is started again.")
-            await asyncio.sleep(pause_s)
+            if code < 0:
+                pause_s = _PAUSE_S
+            else:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def stop(self) -> None:
         """Have it finish what is in hand, and end it if that takes too long."""

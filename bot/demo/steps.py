@@ -79,10 +79,15 @@ class Product:
 
         What waits for long, such as a message that cannot be sent, is waited for less and less.
         """
-        done = await self._until(lambda figures: jobs_are_done(figures, now), _JOBS_SECONDS)
-        empty = await self._until(nothing_waits, self._patience_s)
-        self._patience_s = _QUEUE_SECONDS if empty else max(self._patience_s / 2, _LEAST_QUEUE_SECONDS)
-        return done and empty
+        def all_done(figures: dict[Figure, float]) -> bool:
+            return jobs_are_done(figures, now) and nothing_waits(figures)
+
+        if await self._until(all_done, self._patience_s):
+            self._patience_s = _QUEUE_SECONDS
+            return True
+        self._patience_s = max(self._patience_s / 2, _LEAST_QUEUE_SECONDS)
+        await self._until(lambda figures: jobs_are_done(figures, now), _JOBS_SECONDS)
+        return False
 
     async def _until(self, wanted: Callable[[dict[Figure, float]], bool], seconds: float) -> bool:
         try:
