@@ -30,9 +30,10 @@ T = TypeVar("T")
 _QUIT_SECONDS = 5.0
 _KILL_SECONDS = 10.0
 _BUTTON_SECONDS = 3.0
-_ASK_SECONDS = 0.5
 _GREETS_WITHIN = 1.0
-_GREETS_WITHIN_MAX = 5.0
+_ASK_SECONDS = 0.2
+_ASK_OFTEN = 15
+_ASK_LATER_SECONDS = 4.0
 
 
 class QemuDriver:
@@ -207,16 +208,16 @@ class QemuDriver:
                 return Power.STARTING, "its host was restarted; waiting for its turn to boot"
             return Power.STOPPED, "off"
         if self._answered.get(name) != running and name not in self._watching:
-            if await self._ask(name, record, running, _GREETS_WITHIN):
+            if await self._ask(name, record, running):
                 return Power.RUNNING, ""
             self._keep(self._watching, name, self._watch(name))
         if self._answered.get(name) == running:
             return Power.RUNNING, ""
         return Power.STARTING, "booting, waiting for its SSH server"
 
-    async def _ask(self, name: str, record: Record, running: Process, seconds: float) -> bool:
+    async def _ask(self, name: str, record: Record, running: Process) -> bool:
         """Return, and remember for as long as it runs, whether the guest's SSH server greets."""
-        if await ssh_banner(record.bind, record.port, seconds=seconds):
+        if await ssh_banner(record.bind, record.port, seconds=_GREETS_WITHIN):
             self._answered[name] = running
             return True
         return False
@@ -284,15 +285,15 @@ class QemuDriver:
     async def _watch(self, name: str) -> None:
         """Ask until the guest's SSH server answers or it ends.
 
-        Slowly, and nobody else asks meanwhile: what is asked before the guest has a network is put to it later
-        all at once, and few may wait at an SSH server.
+        Often at first, then slowly, and nobody else asks meanwhile: what is asked before the guest has a network
+        is put to it later all at once, and few may wait at an SSH server.
         """
-        seconds = _GREETS_WITHIN
+        asked = 0
         while (record := self._read(name)) and (running := self._find(name)):
-            if await self._ask(name, record, running, seconds):
+            if await self._ask(name, record, running):
                 break
-            seconds = min(seconds + 1, _GREETS_WITHIN_MAX)
-            await asyncio.sleep(_ASK_SECONDS)
+            asked += 1
+            await asyncio.sleep(_ASK_SECONDS if asked < _ASK_OFTEN else _ASK_LATER_SECONDS)
 
     async def _shut_down(self, name: str, running: Process) -> bool:
         """Return whether the guest shuts down when its power button is pressed; a booting one may miss it once."""
