@@ -13,6 +13,7 @@ from billing.eligibility import OVERDUE_AFTER, Facts, Verdict, may_deploy
 from billing.models import (
     Account,
     AccountKind,
+    CreditNoteLine,
     Customer,
     Interval,
     Invoice,
@@ -224,8 +225,13 @@ async def _late(session: AsyncSession, customer_id: int, before: Month, terms: T
         .where(InvoiceLine.subscription_id == Usage.subscription_id, InvoiceLine.month == Usage.month)
         .scalar_subquery()
     )
+    credited = (
+        select(func.coalesce(func.sum(CreditNoteLine.amount), 0))
+        .where(CreditNoteLine.subscription_id == Usage.subscription_id, CreditNoteLine.month == Usage.month)
+        .scalar_subquery()
+    )
     rows = await session.execute(
-        select(Subscription.monthly, Usage.hours, billed)
+        select(Subscription.monthly, Usage.hours, billed - credited)
         .join(Subscription, Subscription.id == Usage.subscription_id)
         .where(Usage.customer_id == customer_id, Usage.late, Usage.month < before)
     )

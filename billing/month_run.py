@@ -21,6 +21,7 @@ from billing.models import (
     BIG,
     Account,
     AccountKind,
+    CreditNoteLine,
     Customer,
     Instant,
     Interval,
@@ -187,8 +188,10 @@ def _regular_lines(currency: Currency) -> sa.Select[*tuple[Any, ...]]:
 def _late_lines(currency: Currency) -> sa.Select[*tuple[Any, ...]]:
     """Return lines of hours that came to light late: what the whole month costs, less what was invoiced (5.1)."""
     mine = (InvoiceLine.subscription_id == Usage.subscription_id, InvoiceLine.month == Usage.month)
-    hours = Usage.hours - _sum_of(InvoiceLine.hours, *mine)
-    amount = metering.cost_sql(Subscription.monthly, Usage.hours, currency) - _sum_of(InvoiceLine.amount, *mine)
+    back = (CreditNoteLine.subscription_id == Usage.subscription_id, CreditNoteLine.month == Usage.month)
+    hours = Usage.hours - _sum_of(InvoiceLine.hours, *mine) + _sum_of(CreditNoteLine.hours, *back)
+    invoiced = _sum_of(InvoiceLine.amount, *mine) - _sum_of(CreditNoteLine.amount, *back)
+    amount = metering.cost_sql(Subscription.monthly, Usage.hours, currency) - invoiced
     return _line_rows(hours, amount).where(hours > 0, amount > 0)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from billing import (
     announcements,
+    budgets,
     checkouts,
     checks,
     corrector,
@@ -18,6 +19,7 @@ from billing import (
     outbox,
     payments,
     reminders,
+    taken_back,
     voucher_requests,
     wishes,
 )
@@ -45,14 +47,17 @@ def jobs(app: App) -> Mapping[str, Chore]:
 
 
 async def meter(app: App) -> int:
-    """Bring the hours up to now."""
-    await metering.catch_up(app.database, now=app.clock.now())
+    """Bring the hours up to now, and warn whose own budget they have reached."""
+    now = app.clock.now()
+    await metering.catch_up(app.database, now=now)
+    await budgets.warn_all(app.database, now=now, terms=app.terms)
     return 0
 
 
 async def invoice(app: App) -> int:
-    """Issue what is due to be invoiced, and settle it."""
+    """Issue what is due to be invoiced, give back hours that were taken back, and settle."""
     await month_run.issue_due(app.database, now=app.clock.now(), terms=app.terms)
+    await taken_back.credit_all(app.database, currency=app.terms.currency, now=app.clock.now())
     await app.cashier.settle_due()
     return 0
 
