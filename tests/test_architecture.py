@@ -182,7 +182,8 @@ def test_modules_are_small_rooms() -> None:
     crowded = {
         path: source.count("\n")
         for path, source in modules(*PACKAGES, "tests", "benchmarks", "alembic").items()
-        if source.count("\n") > MAX_MODULE_LINES
+        # A migration is as long as what it changes.
+        if source.count("\n") > MAX_MODULE_LINES and not path.startswith("alembic/versions/")
     }
     assert not crowded
 
