@@ -1,5 +1,7 @@
 """`/pay`: invoices paid by hand, the exact split shown first, and it or nothing (A8, A9, C1, rules.md 6.3, 6.4)."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -94,7 +96,7 @@ async def _split(ctx: Context, invoice_id: int, choice: Choice | None = None) ->
             return await _nothing_open(session, ctx, asked)
         mine = [card for card in await cards.listed(session, ctx.customer.id) if not cards.is_expired(card, ctx.now)]
         if choice is None or (choice.card_id and choice.card_id not in {card.id for card in mine}):
-            first = next((card.id for card in mine if cards.is_chargeable(card, ctx.now)), None)
+            first = _first(mine, ctx)
             choice = Choice(_ids(invoice_id), card_id=first, page=first is None)
         made = await _attempts(session, ctx)
         shown = Split(
@@ -108,6 +110,15 @@ async def _split(ctx: Context, invoice_id: int, choice: Choice | None = None) ->
             attempt=made,
         )
     return views.split(shown, ctx.terms.currency)
+
+
+def _first(mine: Sequence[Card], ctx: Context) -> int | None:
+    """Return the card to offer: the first that is valid, else the first that may pay after all."""
+    for fits in (cards.is_valid, cards.is_chargeable):
+        for card in mine:
+            if fits(card, ctx.now):
+                return card.id
+    return None
 
 
 async def _plan(session: AsyncSession, ctx: Context, choice: Choice) -> Plan | BelowMinimum:
