@@ -1,0 +1,114 @@
+"""Machines in the chat: `/vms`, power, `/delete`, `/deleteall`, `/usage`, home's next step, menus (B5, C6, C17)."""
+
+import struct
+from datetime import timedelta
+
+from bot import menu
+from bot.demo.telegram import Person
+from tests.flows.test_order import with_card
+from tests.flows.test_settings import tap
+from tests.flows.world import KEY, World
+
+
+async def deployed(person: Person, order: str, name: str) -> None:
+    """Order something and wait until it runs."""
+    await person.send(f"/deploy {order}")
+    await tap(person, f"Deploy {name}")
+    await person.wait_for_text(name, "success")
+
+
+async def test_power_and_deletion(world: World) -> None:
+    ann = await with_card(world, world.person())
+    await ann.send("/vms")
+    await ann.wait_for_text("You have no machine")
+    await ann.send("/deleteall")
+    await ann.wait_for_text("nothing to delete")
+    await deployed(ann, "vm small web", "web")
+    await deployed(ann, "k8s small web 2", "web")
+    await deployed(ann, "vm small other", "other")
+    await ann.send("/vms")
+    await ann.wait_for_text("web", "other", "success")
+    await tap(ann, "🟢 web")
+    await tap(ann, "Power off")
+    await ann.wait_for_text("web", "powered off")
+    await tap(ann, "Power on")
+    await ann.wait(lambda message: "success" in message.text and "powered off" not in message.text)
+    await tap(ann, "Reboot")
+    await ann.wait_for_toast("Rebooting")
+    await ann.send("/delete")
+    await ann.wait_for_text("Which one?", "/delete web-1")
+    await ann.send("/delete <nothing>")
+    await ann.wait_for_text("nothing called <nothing>")
+    await ann.send("/delete WEB")
+    await ann.wait_for_text("A machine and a cluster have this name")
+    await tap(ann, "k8s web")
+    await ann.wait_for_text("Delete web?")
+    await tap(ann, "Keep it")
+    await ann.wait_for_text("web", "success")
+    await ann.send("/delete other")
+    await tap(ann, "Delete other")
+    await ann.wait_for_text("other", "deleted")
+    await ann.send("/deleteall")
+    await ann.wait_for_text("all 2 deployments")
+    await tap(ann, "Delete all")
+    await ann.wait_for_text("2 deployments are being deleted")
+    await world.settled()
+    await ann.send("/k8s")
+    await ann.wait_for_text("You have no cluster")
+
+
+async def test_usage_is_told_with_a_picture_of_the_days(world: World) -> None:
+    ann = await with_card(world, world.person())
+    await ann.send("/usage")
+    await ann.wait_for_text("Usage in January 2026", "Nothing ran this month")
+    await deployed(ann, "vm small web", "web")
+    await deployed(ann, "vm large big", "big")
+    await world.move(timedelta(days=3, hours=1, minutes=30))
+    await ann.send("/usage")
+    shown = await ann.wait_for_text("Usage in January 2026", "web: 74 hours, $0.55", "So far: ", "if all runs on")
+    assert shown.content.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", shown.content[16:24])
+    assert width > height > 100
+    assert shown.text.index("big") < shown.text.index("web")
+    await tap(ann, "Home")
+    await ann.wait_for_text("Hello", "2 machines")
+
+
+async def test_home_says_what_to_do_next(world: World) -> None:
+    ann = world.person()
+    await ann.start()
+    await ann.wait_for_text("Next: 🔑 Add an SSH key")
+    await ann.send(f"/sshkey {KEY}")
+    await tap(ann, "Home")
+    await ann.wait_for_text("Next: 💳 Add a card")
+    await ann.send("/deploy vm small web")
+    await ann.wait_for_text("cannot be deployed yet")
+    await ann.start()
+    await ann.wait_for_text("Next: 🚀 Go on with web")
+    await tap(ann, "Go on with web")
+    await tap(ann, "Give up the order")
+    await with_card(world, ann)
+    await ann.start()
+    await ann.wait_for_text("Next: 🚀 Start your first one")
+    await tap(ann, "Start your first one")
+    await ann.wait_for_text("What would you like to deploy")
+
+
+async def test_the_bot_says_what_it_is_before_anybody_asks(world: World) -> None:
+    ann, layla = world.person(1, "Ann"), world.person(2, "Layla", language="ar")
+    await world.admin.start()
+    profile = world.telegram.state.profile
+    await world.admin.wait_for_text("Hello")
+    await menu.publish(world.app.telegram.bot, world.app.settings.admin_ids)
+    assert "by the hour" in profile["description/"]
+    for wanted in ("start", "deploy", "usage", "support", "settings"):
+        assert wanted in ann.commands
+        assert wanted in layla.commands
+    assert "admin" not in ann.commands
+    assert "admin" in world.admin.commands
+    sets = [call for name in SETTERS for call in world.telegram.called(name)]
+    await menu.publish(world.app.telegram.bot, world.app.settings.admin_ids)
+    assert [call for name in SETTERS for call in world.telegram.called(name)] == sets
+
+
+SETTERS = ("setMyCommands", "setMyDescription", "setMyShortDescription")
