@@ -95,6 +95,29 @@ async def find(session: AsyncSession, number: str) -> Invoice:
     return found
 
 
+async def by_operation(session: AsyncSession, operation: str) -> CreditNote | None:
+    """Return the credit note that an operation has issued, if it has."""
+    return (await session.scalars(select(CreditNote).where(CreditNote.operation == operation))).one_or_none()
+
+
+async def get(session: AsyncSession, customer: Customer, credit_note_id: int) -> CreditNote:
+    """Return one of a customer's credit notes.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
+    found = await session.get(CreditNote, credit_note_id)
+    if found is None or found.customer_id != customer.id:
+        raise NotFound("credit note", credit_note_id)
+    return found
+
+
+async def lines(session: AsyncSession, note: CreditNote) -> Sequence[CreditNoteLine]:
+    """Return the hours that a credit note takes back; none for one of an amount alone."""
+    mine = select(CreditNoteLine).where(CreditNoteLine.credit_note_id == note.id)
+    return (await session.scalars(mine.order_by(CreditNoteLine.position))).all()
+
+
 async def most(session: AsyncSession, invoice: Invoice) -> int:
     """Return the most that a credit note may take off now: what is due and what sources paid.
 
@@ -180,8 +203,7 @@ async def issue(
     Raises:
         OutOfRange, Conflict: as for `plan`; and when the plan is no longer the one that was shown.
     """
-    known = select(CreditNote).where(CreditNote.operation == credit.operation)
-    done = (await session.scalars(known)).one_or_none()
+    done = await by_operation(session, credit.operation)
     if done is not None:
         return done
     invoice = await session.get_one(Invoice, invoice_id, populate_existing=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import metering, usage
@@ -30,6 +30,9 @@ from billing.models import (
 )
 from billing.money import Currency
 from billing.terms import Terms
+
+_NO_PAYMENT = ("issue", "debit_note", "credit_note", "refund")
+"""Reasons of transfers that make an invoice, or correct it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,27 +170,30 @@ async def document(session: AsyncSession, invoice: Invoice) -> Document:
 
 
 async def payments(session: AsyncSession, invoice: Invoice) -> list[Paid]:
-    """Return what was paid on an invoice, from where and when, oldest first (A9); credit notes are no payments."""
-    owed = (
-        select(Account.id)
-        .where(Account.customer_id == invoice.customer_id, Account.kind == AccountKind.RECEIVABLE)
-        .scalar_subquery()
-    )
+    """Return what was paid on an invoice, from where and when, oldest first (A9); credit notes are no payments.
+
+    What a bank took back is there too, with a negative amount.
+    """
+    debit, credit = Account.__table__.alias("debit"), Account.__table__.alias("credit")
     rows = await session.execute(
-        select(Account.kind, Transfer.amount, Transfer.created_at, Card)
-        .join(Account, Account.id == Transfer.debit_id)
+        select(debit.c.kind, credit.c.kind, Transfer.amount, Transfer.created_at, Card)
+        .join(debit, debit.c.id == Transfer.debit_id)
+        .join(credit, credit.c.id == Transfer.credit_id)
         .outerjoin(Payment, Payment.id == Transfer.payment_id)
         .outerjoin(Card, Card.id == Payment.card_id)
         .where(
             Transfer.invoice_id == invoice.id,
-            Transfer.credit_id == owed,
             Transfer.phase.in_((Phase.POSTED, Phase.POST)),
-            Account.kind.not_in((AccountKind.REVENUE, AccountKind.TAX)),
+            Transfer.reason.not_in(_NO_PAYMENT),
+            or_(credit.c.kind == AccountKind.RECEIVABLE, debit.c.kind == AccountKind.RECEIVABLE),
         )
         .order_by(Transfer.id)
     )
     return [
-        Paid(kind, amount, at, card if kind is AccountKind.CARD_CLEARING else None) for kind, amount, at, card in rows
+        Paid(debited, amount, at, card if debited is AccountKind.CARD_CLEARING else None)
+        if credited is AccountKind.RECEIVABLE
+        else Paid(credited, -amount, at, None)
+        for debited, credited, amount, at, card in rows
     ]
 
 

@@ -1,13 +1,15 @@
 """An invoice as a document: facts in, PDF out."""
 
+from collections.abc import Sequence
+
 from billing.catalog import Item
 from billing.clock import Month
 from billing.invoices import Document
-from billing.models import InvoiceKind, InvoiceLine
+from billing.models import CreditNote, CreditNoteLine, Invoice, InvoiceKind, InvoiceLine
 from billing.money import Currency
 from bot import invoice_pdf as pdf
 from bot.apart import apart
-from bot.format import money, month
+from bot.format import day, money, month
 from bot.i18n import _
 from bot.views import invoices as views
 from bot.views import words
@@ -44,6 +46,45 @@ async def invoice_pdf(document: Document, currency: Currency) -> bytes:
             due=money(invoice.due, currency),
             settled=invoice.due == 0,
         ),
+    )
+
+
+async def credit_note_pdf(
+    note: CreditNote, lines: Sequence[CreditNoteLine], invoice: Invoice, currency: Currency
+) -> bytes:
+    """Return the PDF of a credit note, in the current language."""
+    whole = pdf.Line(name=note.reason, item="", amount=money(note.net, currency))
+    return await apart(
+        pdf.render_invoice,
+        pdf.InvoiceDocument(
+            kind="credit note",
+            number=note.number,
+            issued=note.issued_at.date(),
+            currency=currency.code.upper(),
+            seller=_party(invoice.seller),
+            customer=_party(invoice.buyer),
+            lines=tuple(_back(line, currency) for line in lines) or (whole,),
+            net=money(note.net, currency),
+            tax=money(note.tax, currency),
+            tax_percent=f"{invoice.tax_basis_points / 100:g}" if invoice.tax_basis_points else "",
+            total=money(note.total, currency),
+            notes=(
+                _("This credit note lowers {number} of {day}.").format(
+                    number=invoice.number, day=day(invoice.issued_at)
+                ),
+            ),
+        ),
+    )
+
+
+def _back(line: CreditNoteLine, currency: Currency) -> pdf.Line:
+    return pdf.Line(
+        name=line.name,
+        item=words.item(Item.parse(line.item), line.workers),
+        note=_("used in {month}").format(month=month(line.month)),
+        hours=line.hours,
+        monthly_price=money(line.monthly, currency),
+        amount=money(line.amount, currency),
     )
 
 

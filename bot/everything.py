@@ -17,7 +17,7 @@ from bot.features import (
     usage,
     vouchers,
 )
-from bot.features.admin import announce, audit, customers, deployments, panel, people, prices, stats
+from bot.features.admin import announce, audit, customers, deployments, panel, people, prices, refunds, stats
 from bot.features.admin import invoices as admin_invoices
 from bot.features.admin import stars as admin_stars
 from bot.features.admin import unpaid as admin_unpaid
@@ -26,6 +26,6 @@ from bot.features.admin import vouchers as admin_vouchers
 FEATURES = (
     *(home, deploy, machines, cards, invoices, settings, profile, email, account, usage, support),
     *(vouchers, balance, pay, unpaid),
-    *(panel, customers, deployments, admin_invoices, prices, admin_vouchers, admin_stars, admin_unpaid),
+    *(panel, customers, deployments, admin_invoices, refunds, prices, admin_vouchers, admin_stars, admin_unpaid),
     *(announce, people, audit, stats),
 )

@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import announcements, invoices, reminders
+from billing import announcements, credit_notes, invoices, reminders
 from billing.clock import Clock
 from billing.db import Database
 from billing.models import Channel, Customer, Invoice, Notice
 from billing.terms import Terms
 from bot import i18n, screens
-from bot.documents import invoice_pdf
+from bot.documents import credit_note_pdf, invoice_pdf
 from bot.i18n import _
 from bot.view import Attachment, Button, View
 from bot.views import notices as views
@@ -68,6 +68,8 @@ class Writer:
             if as_it_is is None:
                 return None
             data = as_it_is
+        if notice.kind == "credit_note_issued":
+            return await self._with_credit_note(views.WORDS[notice.kind](data, self._terms), customer, data)
         return await self._with_documents(views.WORDS[notice.kind](data, self._terms), notice, customer, data)
 
     async def _deployment(self, notice: Notice, customer: Customer) -> View:
@@ -91,6 +93,14 @@ class Writer:
         async with self._database.read() as session:
             now = await reminders.as_it_is(session, customer, now=self._clock.now(), terms=self._terms)
         return notice.data | now if now is not None else None
+
+    async def _with_credit_note(self, view: View, customer: Customer, data: dict[str, Any]) -> View:
+        async with self._database.read() as session:
+            note = await credit_notes.get(session, customer, data["credit_note_id"])
+            lines = await credit_notes.lines(session, note)
+            invoice = await invoices.get(session, customer, note.invoice_id)
+        content = await credit_note_pdf(note, lines, invoice, self._terms.currency)
+        return replace(view, attachment=Attachment(f"{note.number}.pdf", content))
 
     async def _with_documents(self, view: View, notice: Notice, customer: Customer, data: dict[str, Any]) -> View:
         """Add the invoices that a notice is about: one goes with the message, more only with a mail."""
@@ -119,7 +129,7 @@ def _is_for(notice: Notice, customer: Customer) -> bool:
 async def _invoices(session: AsyncSession, kind: str, customer: Customer, data: dict[str, Any]) -> Sequence[Invoice]:
     """Return the invoices whose documents go with a notice."""
     match kind:
-        case "invoice_issued":
+        case "invoice_issued" | "debit_note_issued":
             return [await invoices.get(session, customer, data["invoice_id"])]
         case "invoice_unpaid" | "unpaid_reminder":
             return [await invoices.get(session, customer, one["invoice_id"]) for one in data["invoices"]]

@@ -75,7 +75,14 @@ def one(document: Document, currency: Currency) -> View:
         )
     lines += ["", *_sums(invoice, currency)]
     lines += [f"• {source(paid)} {money(paid.amount, currency)}, {day(paid.at)}" for paid in document.payments]
-    if invoice.due and document.payments:
+    lines += [
+        f"• {_('credit note')} {note.number} {money(note.total, currency)}, {day(note.issued_at)}"
+        for note in document.credits
+    ]
+    if invoice.disputed:
+        held = bold(money(invoice.disputed, currency))
+        lines.append(_("The bank decides about {amount}; until then it is not to be paid.").format(amount=held))
+    if invoice.due and (document.payments or document.credits):
         lines.append(_("Still due: {amount}").format(amount=bold(money(invoice.due, currency))))
     return View("\n".join(lines), _rows(document))
 
@@ -84,6 +91,8 @@ def status(document: Document) -> str:
     """Return where an invoice stands."""
     if not document.invoice.due:
         return _("✅ paid")
+    if document.invoice.due == document.invoice.disputed:
+        return _("⚖️ disputed")
     if document.in_flight:
         return _("⏳ payment under way")
     return _("🟠 open")
@@ -98,6 +107,8 @@ def source(paid: Paid) -> str:
         AccountKind.BALANCE: _("balance"),
         AccountKind.CARD_CLEARING: _("card"),
         AccountKind.STARS_CLEARING: _("Telegram Stars"),
+        AccountKind.CHARGEBACKS: _("dispute with the bank"),
+        AccountKind.WRITE_OFF: _("given up"),
     }
     return names.get(paid.source, _("correction"))
 
@@ -127,7 +138,7 @@ def _sums(invoice: Invoice, currency: Currency) -> list[str]:
 def _rows(document: Document) -> Rows:
     invoice = document.invoice
     rows: list[tuple[Button, ...]] = []
-    if invoice.due and not document.in_flight:
+    if invoice.due > invoice.disputed and not document.in_flight:
         rows.append((Button(_("💳 Pay"), PayInvoice(invoice_id=invoice.id)),))
     rows.append((Button(_("📄 PDF"), GetDocument(invoice_id=invoice.id)),))
     rows += [

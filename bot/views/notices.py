@@ -10,14 +10,14 @@ from typing import Any
 
 from billing.catalog import Item
 from billing.clock import Month
-from billing.models import AccountKind
 from billing.terms import Terms
-from bot.format import bold, escape, money, month, when
+from bot.format import bold, money, month, when
 from bot.i18n import _
 from bot.links import AddCard, Cards, Invoices, ShowInvoice, ShowQuote
 from bot.view import Button, View
 from bot.views import (
     notices_account,
+    notices_corrections,
     notices_funds,
     notices_house,
     notices_machines,
@@ -26,6 +26,7 @@ from bot.views import (
     problems,
     words,
 )
+from bot.views.words_of_money import source
 
 Facts = Mapping[str, Any]
 
@@ -98,17 +99,6 @@ def invoice_paid(facts: Facts, terms: Terms) -> View:
     )
 
 
-def source(entry: Facts) -> str:
-    """Return where money came from: `Visa •4242`, `vouchers`, `balance`."""
-    names = {
-        AccountKind.VOUCHER: _("vouchers"),
-        AccountKind.BALANCE: _("balance"),
-        AccountKind.CARD_CLEARING: _("card"),
-        AccountKind.STARS_CLEARING: _("Telegram Stars"),
-    }
-    return escape(entry.get("card") or names.get(AccountKind(entry["source"]), entry["source"]))
-
-
 def balance_charged(facts: Facts, terms: Terms) -> View:
     """Money came into the balance."""
     return View(
@@ -169,6 +159,7 @@ WORDS: Mapping[str, Callable[[Facts, Terms], View]] = {
     )
 } | {
     **notices_account.WORDS,
+    **notices_corrections.WORDS,
     **notices_funds.WORDS,
     **notices_house.WORDS,
     **notices_machines.WORDS,
