@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import func, select
 
-from billing import ledger, metering, month_run, subscriptions
+from billing import dues, ledger, metering, month_run, subscriptions
 from billing.clock import Month
 from billing.db import Database
+from billing.ledger import About, Side
 from billing.models import (
     Account,
     AccountKind,
@@ -173,6 +174,32 @@ async def test_a_debt_below_the_cards_minimum_is_due_when_the_sum_reaches_it(dat
         assert (await session.scalars(select(Notice))).one().data["waits"] == 1
     await month_run.issue_due(database, now=at("2026-03-01 00:10"), terms=terms)
     assert [invoice.due_since for invoice in await invoices(database)] == [at("2026-03-01 00:10")] * 2
+
+
+async def test_what_is_left_of_a_debt_waits_anew(database: Database, terms: Terms) -> None:
+    """Rules.md 6.4: 40 cents are left of January's; they are due again with February's, since that day."""
+    async with database.transaction() as session:
+        customer = await make_customer(session)
+        await ran(session, customer, "2026-01-01", "2026-03-01")
+    await month_run.issue_due(database, now=RUN_DAY, terms=terms)
+    (january,) = await invoices(database)
+    assert january.due_since == RUN_DAY
+    async with database.transaction() as session:
+        await ledger.transfer(
+            session,
+            operation="credit",
+            debit=Side(AccountKind.CORRECTIONS),
+            credit=Side(AccountKind.BALANCE, customer.id),
+            amount=january.due - 40,
+            about=About("correction"),
+            now=RUN_DAY,
+        )
+        await dues.settle_from_funds(session, customer, now=RUN_DAY)
+    await month_run.issue_due(database, now=at("2026-03-01 00:10"), terms=terms)
+    assert [(invoice.due, invoice.due_since) for invoice in await invoices(database)] == [
+        (40, at("2026-03-01 00:10")),
+        (500, at("2026-03-01 00:10")),
+    ]
 
 
 async def test_numbers_have_no_gap_and_begin_anew_each_year(database: Database, terms: Terms) -> None:

@@ -275,7 +275,7 @@ async def test_invoiced_months_are_no_longer_unbilled_except_what_came_to_light_
 async def test_what_is_due_for_over_30_days_and_what_is_disputed(
     database: Database, clock: ManualClock, terms: Terms
 ) -> None:
-    """Rules 3.7; what never reached the card's minimum has no due day and blocks nothing (6.4)."""
+    """Rules 3.7; what never reached the card's minimum, or is left of a debt below it, blocks nothing (6.4)."""
     async with database.transaction() as session:
         customer = await make_customer(session)
         await ran(session, customer, "2025-12-01", "2025-12-20")
@@ -288,6 +288,12 @@ async def test_what_is_due_for_over_30_days_and_what_is_disputed(
             known = await facts.gather(session, customer, now=since + timedelta(days=days), terms=terms)
             assert (known.overdue, known.overdue_since) == (overdue, since if overdue else None)
             assert known.dispute is False
+        whole = invoice.due
+        invoice.due = terms.card_minimum - 1
+        await session.flush()
+        known = await facts.gather(session, customer, now=since + timedelta(days=31), terms=terms)
+        assert (known.overdue, known.overdue_since) == (0, None)
+        invoice.due = whole
         invoice.disputed = invoice.due
         await session.flush()
         known = await facts.gather(session, customer, now=since + timedelta(days=31), terms=terms)
