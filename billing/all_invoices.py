@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from billing.clock import Month
 from billing.errors import NotFound
@@ -133,7 +134,8 @@ async def each(session: AsyncSession, of: Filter) -> AsyncIterator[Settled]:
 
 async def _paid(session: AsyncSession, invoice_ids: Sequence[int]) -> dict[int, dict[AccountKind, int]]:
     """Return what was paid on invoices, by the account that it came from."""
-    owed = exists().where(Account.id == Transfer.credit_id, Account.kind == AccountKind.RECEIVABLE)
+    paid_to = aliased(Account)
+    owed = exists().where(paid_to.id == Transfer.credit_id, paid_to.kind == AccountKind.RECEIVABLE)
     rows = await session.execute(
         select(Transfer.invoice_id, Account.kind, func.sum(Transfer.amount))
         .join(Account, Account.id == Transfer.debit_id)

@@ -32,7 +32,7 @@ async def try_again(session: AsyncSession, *, up_to: int, actor: int, now: datet
     found = await session.scalars(
         update(Notice)
         .where(Notice.status == NoticeStatus.PARKED, Notice.id <= up_to)
-        .values(status=NoticeStatus.WAITING, send_at=now, attempts=0, ended_at=None)
+        .values(status=NoticeStatus.WAITING, send_at=now, attempts=0, ended_at=None, leased_until=None, leased_by=None)
         .returning(Notice.id)
         .execution_options(synchronize_session=False)
     )
