@@ -165,6 +165,7 @@ async def test_without_the_walls_it_would_reach_the_host(qemu: Cloud, monkeypatc
         assert "SECRET" in await ssh(qemu.driver, wanted, f"nc -w 3 10.0.2.2 {port} < /dev/null")
 
 
+@pytest.mark.slow
 async def test_without_a_firewall_a_guest_is_cut_off(qemu: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for an ordinary user: the forwarded port works, nothing else does."""
     cut_off = Isolation("", restricted=True, note="")
@@ -255,6 +256,7 @@ async def test_killed_while_creating_one_machine_comes_of_it(step: str, qemu: Cl
     assert len(processes_of(tmp_path)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", CREATE_STEPS[1:])
 async def test_killed_while_creating_then_deleted_nothing_is_left(step: str, qemu: Cloud, tmp_path: Path) -> None:
     await killed(step, "create", tmp_path / "cloud", spec("m-1"))
@@ -265,6 +267,7 @@ async def test_killed_while_creating_then_deleted_nothing_is_left(step: str, qem
     assert not folder_of(tmp_path).path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", DELETE_STEPS)
 async def test_killed_while_deleting_the_next_delete_ends_it(step: str, qemu: Cloud, tmp_path: Path) -> None:
     wanted = spec("m-1")
@@ -281,6 +284,7 @@ async def test_killed_while_deleting_the_next_delete_ends_it(step: str, qemu: Cl
     await later.close()
 
 
+@pytest.mark.slow
 async def test_a_machine_deleted_half_way_is_made_anew_by_create(qemu: Cloud, tmp_path: Path) -> None:
     wanted = spec("m-1")
     await qemu.driver.create(wanted)
@@ -294,6 +298,7 @@ async def test_a_machine_deleted_half_way_is_made_anew_by_create(qemu: Cloud, tm
     await later.close()
 
 
+@pytest.mark.slow
 async def test_a_killed_guest_is_off_and_can_be_started(qemu: Cloud, tmp_path: Path) -> None:
     """The host ran out of memory, say; and the number in the pidfile means somebody else now."""
     wanted = spec("m-1")
@@ -309,6 +314,7 @@ async def test_a_killed_guest_is_off_and_can_be_started(qemu: Cloud, tmp_path: P
     assert await ssh(qemu.driver, wanted, "hostname") == "web-1\n"
 
 
+@pytest.mark.slow
 async def test_after_a_restart_of_the_host_machines_come_back_by_themselves(qemu: Cloud, tmp_path: Path) -> None:
     await qemu.driver.create(spec("m-1"))
     (pid,) = processes_of(tmp_path)
@@ -325,6 +331,7 @@ async def test_after_a_restart_of_the_host_machines_come_back_by_themselves(qemu
     assert len(processes_of(tmp_path)) == 1
 
 
+@pytest.mark.slow
 async def test_a_port_taken_by_a_stranger_is_exchanged_before_anybody_knows_it(
     qemu: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +347,7 @@ async def test_a_port_taken_by_a_stranger_is_exchanged_before_anybody_knows_it(
         assert len(processes_of(tmp_path)) == 1
 
 
+@pytest.mark.slow
 async def test_boots_take_turns(qemu: Cloud, tmp_path: Path) -> None:
     """Two at a time: the third says that it waits, and comes up in the end."""
     made = [await qemu.driver.create(spec(f"m-{number}")) for number in range(3)]
@@ -349,6 +357,7 @@ async def test_boots_take_turns(qemu: Cloud, tmp_path: Path) -> None:
     assert len(processes_of(tmp_path)) == 3
 
 
+@pytest.mark.slow
 async def test_who_waits_in_the_queue_can_be_deleted(qemu: Cloud, tmp_path: Path) -> None:
     for number in range(3):
         await qemu.driver.create(spec(f"m-{number}"))
@@ -360,6 +369,7 @@ async def test_who_waits_in_the_queue_can_be_deleted(qemu: Cloud, tmp_path: Path
     assert await qemu.driver.list_owned() == []
 
 
+@pytest.mark.slow
 async def test_the_queue_outlives_us(qemu: Cloud, tmp_path: Path) -> None:
     """Whoever looks next, in whatever process, boots what we left waiting."""
     for number in range(3):
