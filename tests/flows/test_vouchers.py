@@ -18,7 +18,7 @@ CODE = re.compile(r"\b(?:[0-9A-Z]{4}-){4}[0-9A-Z]{4}\b")
 
 
 def code_in(message: ChatMessage) -> str:
-    return CODE.findall(message.text)[0]
+    return str(CODE.findall(message.text)[0])
 
 
 async def new_code(world: World, words: str = "10") -> str:
