@@ -342,6 +342,7 @@ def test_a_signed_event_is_read(shop: Shop) -> None:
         signed(event(), at=time.time() - 600),
         signed(event(id="evt_2")),
     ],
+    ids=["none", "nonsense", "made up", "another secret", "stale", "another body"],
 )
 def test_a_bad_or_stale_signature_is_refused(shop: Shop, signature: str) -> None:
     with pytest.raises(GatewayRefused):
