@@ -14,7 +14,8 @@ from typing import TypeVar, cast, dataclass_transform, get_type_hints
 LONGEST = 64
 """Bytes that Telegram takes as callback data."""
 _SEPARATOR = ":"
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_NUMBER = re.compile(r"-?[0-9]{1,16}")
+"""Beyond every id of ours and of Telegram's, and so far inside 64 bits that a page's number times its size is too."""
 
 _types: dict[str, type["Press"]] = {}
 

@@ -11,7 +11,7 @@ from telegram.error import BadRequest, Forbidden, TelegramError
 
 from billing import accounts, closing
 from billing.models import Customer
-from bot import awaiting, errors, i18n, support
+from bot import awaiting, errors, i18n, menu, support
 from bot.callbacks import unpack
 from bot.context import Context, Services
 from bot.format import plain
@@ -68,8 +68,8 @@ class Dispatcher:
         if message.chat.type != ChatType.PRIVATE:
             await self._group(message)
             return
-        if message.refunded_payment is not None:
-            return  # the chat's own words for what we did; ours say it too
+        if not _says_something(message):
+            return  # the chat's own words: something was pinned, or given back by us, and ours say that too
         ctx = await self._context(update, user, typed=message)
         with i18n.speaking(ctx.customer.language):
             try:
@@ -91,13 +91,14 @@ class Dispatcher:
         return staff and await support.pass_back(self._services, message)
 
     async def _typed(self, ctx: Context, message: Message) -> View | None:
-        text = (message.text or message.caption or "").strip()[:_TEXT]
+        text = _clean(message.text or message.caption or "").strip()[:_TEXT]
         if ctx.customer.closed_at is not None:
             if not text.startswith("/start"):
                 return account.closed_already()
             ctx = await self._welcome_back(ctx, message)
         if text.startswith("/"):
-            return await self._command(ctx, text)
+            # Somebody else's words are not this person's wish, whoever had them pass it on.
+            return problems.forwarded() if message.forward_origin else await self._command(ctx, text)
         route = self._routes.answers.get(ctx.awaiting[0]) if ctx.awaiting else None
         if ctx.awaiting is None or route is None or not route.guard(ctx):
             return problems.not_understood()
@@ -148,6 +149,9 @@ class Dispatcher:
 
     async def _tap(self, update: Update, query: CallbackQuery) -> None:
         message = query.message if isinstance(query.message, Message) else None
+        if message is not None and message.chat.type != ChatType.PRIVATE:
+            await _acknowledge(query, problems.private_only(self._services.chat_url).text)
+            return
         ctx = await self._context(update, query.from_user, message=message)
         # A tap is answered in any case, or its button spins for a minute: at once, or soon with a word.
         spinner = asyncio.create_task(self._acknowledge_late(query))
@@ -185,17 +189,21 @@ class Dispatcher:
             admin = await is_administrator(session, user.id, self._services.settings.admin_ids)
             waiting = await awaiting.pending(session, user.id)
         if customer is None or not _is_as_known(customer, user):
+            is_new = customer is None
             async with self._services.database.transaction() as session:
                 customer = await accounts.register(
                     session,
                     telegram_id=user.id,
                     username=user.username or "",
-                    name=user.full_name[:_NAME],
+                    name=_name(user),
                     language=i18n.nearest(user.language_code),
                     now=now,
                 )
-                customer.username, customer.name = user.username or "", user.full_name[:_NAME]
+                customer.username, customer.name = user.username or "", _name(user)
                 customer.unreachable_at = None
+            if is_new and admin:
+                # Made one before they ever wrote: until now there was no chat that could have a menu.
+                await menu.publish_for_administrator(self._services.bot, user.id)
         return Context(self._services, customer, admin, now, update.update_id, message, typed, waiting)
 
     async def _welcome_back(self, ctx: Context, message: Message) -> Context:
@@ -204,7 +212,7 @@ class Dispatcher:
         async with ctx.database.transaction() as session:
             customer = await closing.reopen(session, ctx.customer)
             if user is not None:
-                customer.username, customer.name = user.username or "", user.full_name[:_NAME]
+                customer.username, customer.name = user.username or "", _name(user)
         return replace(ctx, customer=customer)
 
     async def _reachable(self, user: User | None, *, reachable: bool) -> None:
@@ -225,14 +233,27 @@ class Dispatcher:
         )
         addressed = "@" not in text.split(" ")[0] or mention in text.lower()
         if (is_command and addressed) or mention in text.lower():
-            await send(self._services.bot, message.chat.id, problems.private_only(self._services.bot.username))
+            await send(self._services.bot, message.chat.id, problems.private_only(self._services.chat_url))
 
 
 def _is_as_known(customer: Customer, user: User) -> bool:
     if customer.closed_at is not None:
         return True  # nothing is learned of who has gone
-    same = (customer.username, customer.name) == (user.username or "", user.full_name[:_NAME])
+    same = (customer.username, customer.name) == (user.username or "", _name(user))
     return same and customer.unreachable_at is None
+
+
+def _name(user: User) -> str:
+    return _clean(user.full_name)[:_NAME].strip()
+
+
+def _clean(text: str) -> str:
+    """Return a text without the one character that PostgreSQL cannot store."""
+    return text.replace("\x00", "")
+
+
+def _says_something(message: Message) -> bool:
+    return bool(message.text or message.caption or message.effective_attachment)
 
 
 async def _acknowledge(query: CallbackQuery, toast: str) -> None:

@@ -39,11 +39,16 @@ def old_screen() -> View:
     return problem(_("That button is from an older screen. Here is the way on.")).with_toast(_("This screen is old"))
 
 
-def private_only(username: str) -> View:
+def forwarded() -> View:
+    """Return the answer to a command that somebody else typed."""
+    return problem(_("That was forwarded, so I did nothing. If you want it, type it yourself."))
+
+
+def private_only(chat_url: str) -> View:
     """Return the one answer in a group."""
     return View(
         _("I only talk about machines and money in private."),
-        ((Button(_("Open the private chat"), url=f"https://t.me/{username}"),),),
+        ((Button(_("Open the private chat"), url=chat_url),),),
     )
 
 

@@ -87,6 +87,8 @@ def as_typed(message: Message | None, text: str) -> str:
 
 async def _draft(ctx: Context, text: str) -> View:
     """Keep the text, which a button cannot carry, and show it."""
+    if not text:
+        return await _ask_again(ctx, "")
     if len(text) > LONGEST:
         return await _ask_again(ctx, views.too_long())
     async with ctx.database.transaction() as session:
