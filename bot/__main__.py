@@ -59,12 +59,20 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"jobs:\n{listed}",
     )
     job.add_argument("name", choices=JOBS, metavar="NAME")
+    export = commands.add_parser("export", help="write the ledger for an accountant: FILE.csv or FILE.beancount")
+    export.add_argument("name", type=_ledger_file, metavar="FILE", help="ends in .csv or .beancount")
     commands.add_parser("doctor", help="check token, Stripe, database, machines and mail; exit 1 if any fails")
     demo = commands.add_parser("demo", help="the whole system on this machine, no account anywhere")
     demo.add_argument("--port", type=int, help="where the chat page is; the next free port if it is taken")
     demo.add_argument("--folder", type=Path, default=Path("data/demo"), help="where everything is kept")
     demo.add_argument("--clean", action="store_true", help="delete the demo's machines and its folder, and end")
     return parser
+
+
+def _ledger_file(text: str) -> str:
+    if Path(text).suffix not in (".csv", ".beancount"):
+        raise argparse.ArgumentTypeError("FILE has to end in .csv or .beancount")
+    return text
 
 
 def _refuse(error: Exception, code: int) -> int:
@@ -96,7 +104,7 @@ def _migrate() -> int:
     return 0
 
 
-def _with_app(command: str, job: str) -> int:
+def _with_app(command: str, name: str) -> int:
     from bot import logs  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
 
@@ -107,7 +115,9 @@ def _with_app(command: str, job: str) -> int:
     async def act() -> int:
         async with App(settings) as app:
             if command == "job":
-                return await app.job(job)
+                return await app.job(name)
+            if command == "export":
+                return await app.export(Path(name))
             return await (app.doctor() if command == "doctor" else app.run())
 
     return asyncio.run(act())

@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 from telegram import Update
 from telegram.ext import TypeHandler
 
-from billing import catalog, payments
+from billing import books, catalog, payments
 from billing.cashier import Cashier
 from billing.checkouts import Checkouts
 from billing.clock import Clock, SystemClock
@@ -140,6 +141,16 @@ class App:
     async def job(self, name: str) -> int:
         """Run one job once, to its end; return the exit code."""
         return await chores.jobs(self)[name]()
+
+    async def export(self, path: Path) -> int:
+        """Write the ledger into a file, as its ending says; return the exit code."""
+        write = books.write_csv if path.suffix == ".csv" else books.write_beancount
+        out = await asyncio.to_thread(path.open, "w", encoding="utf-8", newline="")
+        with out:
+            async with self.database.read() as session:
+                count = await write(session, out, self.terms.currency)
+        log.info("%s transfers written to %s", count, path)
+        return 0
 
     async def doctor(self) -> int:
         """Examine what has to work; return 1 if anything fails."""

@@ -18,12 +18,15 @@ from billing import (
     month_run,
     outbox,
     payments,
+    reconciliation,
     reminders,
     taken_back,
     voucher_requests,
     wishes,
 )
 from billing.gateway import GatewayError
+from cloud import comparison
+from cloud.drivers.base import DriverError
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -143,10 +146,20 @@ async def look_after_money(app: App) -> None:
 
 
 async def report(app: App) -> int:
-    """Print what differs from what must always be true, and tell the administrators, once a day; return 1 if any."""
+    """Print what differs from what must always be true, and tell the administrators, once a day; return 1 if any.
+
+    Ledger and hours, machines, and what Stripe says: compared, and nothing is changed (C13).
+    """
     async with app.database.read() as session:
         found = await checks.differences(session, currency=app.terms.currency)
-        found += await checks.usage_differences(session)
+    for asked, compare in (
+        ("machines", partial(comparison.differences, app.database, app.driver)),
+        ("provider", partial(reconciliation.differences, app.database, app.gateway, now=app.clock.now())),
+    ):
+        try:
+            found += await compare()
+        except (DriverError, GatewayError) as error:
+            found.append(checks.Difference(asked, "the comparison", "an answer", str(error)))
     for one in found:
         print(one)  # noqa: T201 the answer
     if found:
