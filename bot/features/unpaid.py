@@ -1,7 +1,5 @@
 """All open invoices as documents, from a reminder's button (A22)."""
 
-import asyncio
-
 from telegram import InputMediaDocument
 from telegram.constants import MediaGroupLimit
 
@@ -33,7 +31,7 @@ async def _documents(ctx: Context, _: OpenDocuments) -> View | None:
     if not found:
         return views.listing(invoices.Page((), more=False), 0, ctx.terms.currency)
     files = [
-        Attachment(f"{document.invoice.number}.pdf", await asyncio.to_thread(invoice_pdf, document, ctx.terms.currency))
+        Attachment(f"{document.invoice.number}.pdf", await invoice_pdf(document, ctx.terms.currency))
         for document in found[:_MOST]
     ]
     for start in range(0, len(files), _ALBUM):
