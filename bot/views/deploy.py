@@ -10,7 +10,7 @@ from billing.terms import Terms
 from bot.callbacks import Press, button
 from bot.format import bold, code, day, money, when
 from bot.i18n import _
-from bot.links import AddCard, AddKey, Cancel, Deploy, Home, Invoices, Settings, ShowQuote
+from bot.links import AddCard, AddKey, Cancel, Deploy, EnterVoucher, Home, Invoices, Settings, ShowQuote, Topup
 from bot.view import Button, Rows, View
 from bot.views import problems, words
 from cloud.names import LENGTH_MAX, BadName, Fault
@@ -224,7 +224,8 @@ def _reason(refusal: Refusal, terms: Terms) -> str:
 def _ways(refusal: Refusal) -> Rows:
     match refusal.reason:
         case Reason.FUNDS:
-            return ((Button(_("💳 Add a card"), AddCard()),),)
+            funds = (Button(_("💰 Charge the balance"), Topup()), Button(_("🎟 Voucher"), EnterVoucher()))
+            return ((Button(_("💳 Add a card"), AddCard()),), funds)
         case Reason.OVERDUE:
             return ((Button(_("🧾 Invoices"), Invoices()),),)
         case Reason.NO_SSH_KEY:

@@ -11,7 +11,7 @@ from billing.money import Currency
 from bot.callbacks import Press, button
 from bot.format import bold, code, day, escape, money, month, when
 from bot.i18n import _, ngettext
-from bot.links import Invoices, PayInvoice, ShowInvoice
+from bot.links import Invoices, PayAll, PayInvoice, ShowInvoice
 from bot.view import Button, Rows, View
 from bot.views import problems, words
 
@@ -57,7 +57,10 @@ def listing(page: Page, number: int, currency: Currency) -> View:
         turn.append(Button(_("Older ›"), Invoices(page=number + 1)))
     if turn:
         rows.append(tuple(turn))
-    return View(_("🧾 Your invoices (🟠 to pay, ✅ paid)"), (*rows, (problems.home(),)))
+    pay: Rows = ()
+    if any(invoice.due for invoice in page.invoices):
+        pay = ((Button(_("🧾 Pay what is due"), PayAll()),),)
+    return View(_("🧾 Your invoices (🟠 to pay, ✅ paid)"), (*pay, *rows, (problems.home(),)))
 
 
 def one(document: Document, currency: Currency) -> View:
