@@ -244,7 +244,7 @@ def _is_as_known(customer: Customer, user: User) -> bool:
 
 
 def _name(user: User) -> str:
-    return _clean(user.full_name)[:_NAME].strip()
+    return _clean(user.full_name or "")[:_NAME].strip()  # deleted accounts have none
 
 
 def _clean(text: str) -> str:

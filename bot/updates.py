@@ -58,7 +58,7 @@ class UpdateStore:
             )
         for payload in payloads:
             if payload["update_id"] in new:
-                await self.queue.put(Update.de_json(payload, bot))
+                await self._queue(payload, bot)
 
     async def resume(self, bot: Bot) -> None:
         """Queue what an earlier process stored and did not handle, oldest first; forget old rows."""
@@ -74,7 +74,17 @@ class UpdateStore:
                     row.handled_at = self._clock.now()
         for row in rows:
             if row.handled_at is None:
-                await self.queue.put(Update.de_json(row.payload, bot))
+                await self._queue(row.payload, bot)
+
+    async def _queue(self, payload: dict[str, Any], bot: Bot) -> None:
+        try:
+            update = Update.de_json(payload, bot)
+        except Exception as error:  # noqa: BLE001 whatever the library makes of a shape that it does not know
+            # Refusing it would have Telegram send it again and again, with all that come after it waiting.
+            log.warning("update %s cannot be read: %s", payload["update_id"], error)
+            await self.done(payload["update_id"])
+        else:
+            await self.queue.put(update)
 
     async def done(self, update_id: int) -> None:
         """Mark an update as handled; what people typed, a voucher's code for one, is kept no longer than needed."""
