@@ -71,6 +71,15 @@ format: install ## put the code into the one style
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
+.PHONY: texts
+texts: install ## bring the catalogues up to date with the words in the code
+	@words=$$(mktemp) && trap 'rm -f "$$words"' EXIT && \
+	  $(BIN)/pybabel --quiet extract -k _ -k ngettext:1,2 --no-location --sort-output -o "$$words" bot && \
+	  for each in bot/locale/*/LC_MESSAGES/bot.po; do \
+	    code=$${each#bot/locale/}; $(BIN)/pybabel --quiet update --no-fuzzy-matching --ignore-obsolete \
+	      --ignore-pot-creation-date -D bot -d bot/locale -l "$${code%%/*}" -i "$$words"; \
+	  done
+
 .PHONY: bench
 bench: install ## measure what the documents claim
 	@$(BIN)/python -m benchmarks

@@ -11,9 +11,11 @@ from babel.numbers import format_currency
 
 from billing.clock import Month
 from billing.money import Currency
-from bot.i18n import language
+from bot.i18n import language, runs_right_to_left
 
 _TAG = re.compile(r"<[^>]+>")
+_LEFT_TO_RIGHT, _END = "\u2066", "\u2069"
+"""Isolates of the bidirectional algorithm; they stand outside what a tap copies."""
 
 
 def escape(text: object) -> str:
@@ -57,7 +59,12 @@ def month(period: Month) -> str:
 
 def code(text: object) -> str:
     """Return a text that a tap copies."""
-    return f"<code>{escape(text)}</code>"
+    return isolated(f"<code>{escape(text)}</code>")
+
+
+def isolated(text: str) -> str:
+    """Return a foreign text, such as a command, so that it keeps its order inside words that run right to left."""
+    return f"{_LEFT_TO_RIGHT}{text}{_END}" if runs_right_to_left() else text
 
 
 def bold(text: object) -> str:

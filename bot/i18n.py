@@ -8,13 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
-DEFAULT = "en"
-LANGUAGES = {"en": "English"}
-"""Languages that have a catalogue, by their own names."""
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 
-_FOLDER = Path(__file__).parent / "locale"
+DEFAULT = "en"
+LANGUAGES = {"en": "English", "ar": "العربية"}
+"""Languages that are spoken, by their own names; all but the default have a catalogue."""
+RIGHT_TO_LEFT = frozenset({"ar"})
+
+FOLDER = Path(__file__).parent / "locale"
+_RLM = "\u200f"
+"""RIGHT-TO-LEFT MARK: a line that begins with it runs that way, whatever follows."""
 _language: ContextVar[str] = ContextVar("language", default=DEFAULT)
 
 
@@ -39,9 +46,29 @@ def speaking(tag: str | None) -> Iterator[None]:
         _language.reset(token)
 
 
+def runs_right_to_left() -> bool:
+    """Return whether the current language does."""
+    return language() in RIGHT_TO_LEFT
+
+
+def directed(text: str) -> str:
+    """Return a text whose every line runs as the current language does, also one that begins with a foreign name."""
+    if not runs_right_to_left():
+        return text
+    return "\n".join(line if not line or line.startswith(_RLM) else _RLM + line for line in text.split("\n"))
+
+
 @cache
 def _catalogue(code: str) -> gettext.NullTranslations:
-    return gettext.translation("bot", _FOLDER, languages=[code], fallback=True)
+    """Return a language's words, read from its PO file: what translators edit is what is spoken."""
+    path = FOLDER / code / "LC_MESSAGES" / "bot.po"
+    if code == DEFAULT:
+        return gettext.NullTranslations()
+    compiled = BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=code))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
 
 
 def _(message: str) -> str:

@@ -6,8 +6,9 @@ Amounts arrive as text that is ready to be read; this module knows no money. Val
 
 from __future__ import annotations
 
+import calendar
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
@@ -73,6 +74,36 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """The words that stand on every page, in the reader's language; months from January on."""
+
+    language: str = "en"
+    right_to_left: bool = False
+    titles: dict[Kind, str] = field(
+        default_factory=lambda: {"invoice": "Invoice", "debit note": "Debit note", "credit note": "Credit note"}
+    )
+    months: tuple[str, ...] = tuple(calendar.month_name)[1:]
+    seller: str = "From"
+    customer: str = "To"
+    number: str = "Number"
+    issued: str = "Issued"
+    period: str = "Period"
+    deployment: str = "Deployment"
+    hours: str = "Hours"
+    per_month: str = "Per month"
+    amount: str = "Amount"
+    full_month: str = "a full month"
+    tax_id: str = "Tax id"
+    net: str = "Net"
+    tax: str = "Tax"
+    total: str = "Total in"
+    paid: str = "Paid:"
+    credited: str = "Credited:"
+    in_full: str = "Paid in full"
+    due: str = "Due"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceDocument:
     """Everything that stands on the page.
 
@@ -89,6 +120,7 @@ class InvoiceDocument:
         due: formatted amount still due; empty where the question does not arise.
         settled: whether nothing is due any more.
         notes: sentences at the end.
+        labels: the words around all of this.
     """
 
     kind: Kind
@@ -108,6 +140,31 @@ class InvoiceDocument:
     due: str = ""
     settled: bool = False
     notes: tuple[str, ...] = ()
+    labels: Labels = field(default_factory=Labels)
+
+
+def render_readable(document: InvoiceDocument, otherwise: InvoiceDocument) -> bytes:
+    """The document as a PDF if this machine's fonts have the letters of its labels, else the other one.
+
+    Raises:
+        TemplateError: the template is missing or broken.
+    """
+    with typesetting.LOCK:
+        readable = _has_glyphs("".join(document.labels.titles.values()))
+    return render_invoice(document if readable else otherwise)
+
+
+@cache
+def _has_glyphs(text: str) -> bool:
+    import typst  # noqa: PLC0415 in the process beside only: see `typesetting`
+
+    try:
+        typst.Compiler(b"#sys.inputs.text", font_paths=typesetting.fonts()).compile(
+            format="pdf", sys_inputs={"text": text}, pdf_standards="a-2b"
+        )
+    except typst.TypstError:
+        return False
+    return True
 
 
 def render_invoice(document: InvoiceDocument, *, template: Path = TEMPLATE) -> bytes:

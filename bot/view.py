@@ -17,6 +17,7 @@ from telegram.error import BadRequest
 from telegram.ext import ExtBot
 
 from bot.callbacks import Press
+from bot.i18n import directed
 
 _STARS = "XTR"
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -89,6 +90,10 @@ class View:
     toast: str = ""
     fresh: bool = False
     invoice: StarsInvoice | None = None
+
+    def __post_init__(self) -> None:
+        """Let every line run as the language does in which the screen was made."""
+        object.__setattr__(self, "text", directed(self.text))
 
     def markup(self) -> InlineKeyboardMarkup | None:
         """Return the buttons as Telegram takes them."""

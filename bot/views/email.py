@@ -1,7 +1,7 @@
 """An e-mail address: asked for, confirmed by one tap in the mail."""
 
 from bot.callbacks import Press, button
-from bot.format import bold, code
+from bot.format import bold, code, isolated
 from bot.i18n import _
 from bot.links import AskEmail, Cancel, Settings
 from bot.view import Button, Rows, View
@@ -77,7 +77,7 @@ def forgotten() -> View:
 def skipped() -> View:
     """Return that no address is needed."""
     return View(
-        _("All right. {command} sets one at any time.").format(command="/email"),
+        _("All right. {command} sets one at any time.").format(command=isolated("/email")),
         ((problems.home(),),),
     )
 

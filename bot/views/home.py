@@ -8,7 +8,7 @@ from billing.models import Kind
 from billing.money import Currency
 from bot import menu
 from bot.admin_links import Panel
-from bot.format import bold, money
+from bot.format import bold, isolated, money
 from bot.i18n import _, ngettext
 from bot.links import (
     AddCard,
@@ -134,7 +134,7 @@ def help_text(*, is_admin: bool) -> View:
 
 
 def _commands(listed: Mapping[str, str]) -> str:
-    return "\n".join(f"/{name} – {text}" for name, text in listed.items())
+    return "\n".join(f"{isolated(f'/{name}')} – {text}" for name, text in listed.items())
 
 
 def prices(listed: Mapping[Item, int], currency: Currency) -> View:

@@ -119,7 +119,7 @@ def one(shown: Shown, currency: Currency) -> View:
         f"{words.item(item, row.workers)}, {words.size(row.size)}",
     ]
     if row.state in {State.IN_PROGRESS, State.FAILED} and row.detail:
-        lines.append(f"<i>{escape(row.detail)}</i>")
+        lines.append(f"<i>{escape(words.progress(row.detail))}</i>")
     if row.state is State.SUCCESS:
         lines += ["", *_login(shown)]
     lines += ["", *cost(shown, currency)]

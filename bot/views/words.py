@@ -5,6 +5,7 @@ from billing.models import Card, Kind
 from billing.money import Currency
 from bot.format import money
 from bot.i18n import _, ngettext
+from cloud import machines, reconcile, records
 from cloud.models import State
 from cloud.sizes import SIZES
 
@@ -18,6 +19,20 @@ STATE_SIGNS = {
     State.DELETING: "🗑",
     State.DELETED: "⚪",
 }
+
+
+def progress(detail: str) -> str:
+    """Return what is going on with a deployment; what a cloud says in its own words stays in them."""
+    known = {
+        machines.QUEUED: _("waiting for its turn to start"),
+        machines.STARTING: _("starting"),
+        machines.NO_SSH: _("waiting for SSH"),
+        machines.OTHER_KEY: _("something else answers at its address"),
+        reconcile.NOT_UP: _("It does not answer since it was switched on."),
+        records.TROUBLE: _("The cloud has trouble at the moment; this is tried again by itself."),
+        records.VANISHED: _("The machine is gone from the cloud, without anybody having asked for it."),
+    }
+    return known.get(detail, detail)
 
 
 def size(name: str) -> str:
