@@ -35,12 +35,28 @@ _DRIVERS = {
 
 
 class Compute(StrEnum):
-    """Where machines are made; more come with their drivers."""
+    """Where machines are made."""
 
     QEMU = "qemu"
     """This machine."""
+    PROXMOX = "proxmox"
+    """A Proxmox VE cluster."""
+    HETZNER = "hetzner"
+    """Hetzner Cloud."""
+    LIBCLOUD = "libcloud"
+    """One of the clouds that Apache Libcloud speaks with."""
     SIMULATED = "simulated"
     """Nowhere: for trying things out."""
+
+
+class LibcloudProvider(StrEnum):
+    """The clouds that are reached by Apache Libcloud."""
+
+    EC2 = "ec2"
+    OPENSTACK = "openstack"
+    DIGITALOCEAN = "digitalocean"
+    VULTR = "vultr"
+    LINODE = "linode"
 
 
 class LogFormat(StrEnum):
@@ -133,6 +149,13 @@ def ip_addresses(text: str) -> tuple[str, ...]:
         return tuple(str(ip_address(word.strip())) for word in text.split(",") if word.strip())
     except ValueError:
         raise ValueError("IP addresses of this machine, separated by commas") from None
+
+
+def words(value: object) -> object:
+    """Return the words in a comma-separated list; what was read before as it is."""
+    if not isinstance(value, str):
+        return value
+    return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
 def database_url(text: str) -> str:

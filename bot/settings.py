@@ -26,7 +26,8 @@ from billing.money import Currency
 from billing.stripe_units import minimum
 from billing.terms import Party, Terms
 from bot import setting_types as types
-from bot.setting_types import Address, Compute, LogFormat
+from bot.cloud_settings import CloudSettings
+from bot.setting_types import Address, LogFormat
 
 _CREDIT_LIMIT = "200.00"
 _TOPUP_LEAST_IN_MINIMA = 10
@@ -105,7 +106,7 @@ class DatabaseSettings(BaseSettings):
                 yield value.get_secret_value()
 
 
-class Settings(DatabaseSettings):
+class Settings(CloudSettings, DatabaseSettings):
     """All settings; `.env.example` tells the operator what each is for."""
 
     bot_token: Annotated[SecretStr, _secret(types.bot_token)] = Field(description=types.A_BOT_TOKEN)
@@ -141,7 +142,6 @@ class Settings(DatabaseSettings):
     seller_address: str = ""
     seller_tax_id: str = ""
 
-    compute: Compute = Compute.QEMU
     image: str = "debian"
     """What machines of `qemu` are made from: `debian`, `tiny`, or the path of a cloud image."""
     image_dir: Path | None = None

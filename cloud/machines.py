@@ -75,7 +75,7 @@ class Machines:
             DriverError: of the kinds that the driver tells.
         """
         machine = await self._call(self._driver.get(node.machine)) if node.asked_at else None
-        if machine is None:
+        if machine is None or machine.unfinished:
             if not (node.asked_at or await self._take_turn(node)):
                 return Sight(node.id, ready=False, detail=QUEUED)
             spec = self._specs.spec(work, node, await self.capabilities())

@@ -114,7 +114,7 @@ def test_the_example_shows_the_defaults() -> None:
         ("GRACE_MONTHS", "0", "1 or more"),
         ("REMINDER_DAYS", "90", "31 or less"),
         ("REMINDER_DAYS", "weekly", "a whole number"),
-        ("COMPUTE", "cloud", "one of qemu or simulated"),
+        ("COMPUTE", "cloud", "one of qemu, proxmox, hetzner, libcloud or simulated"),
         ("LOG_FORMAT", "xml", "one of text or json"),
         ("PUBLIC_IPS", "192.0.2.1, host", "IP addresses of this machine, separated by commas"),
         ("MACHINE_MEMORY_MB", "63", "64 or more"),

@@ -78,6 +78,7 @@ class Machine:
         port: the SSH port at `host`.
         private_ip: address in its private network, empty if there is none.
         detail: what is going on in plain words ("booting"), for the progress line.
+        unfinished: whoever made it stopped half-way; `create` with its spec goes on where they stopped.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Machine:
     port: int = 22
     private_ip: str = ""
     detail: str = ""
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

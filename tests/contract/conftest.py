@@ -1,24 +1,70 @@
 """One cloud per driver, cleaned up after each test by the driver itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from libcloud.compute.drivers import ec2
 
 from cloud.drivers.base import DriverError
-from tests.contract import drivers
+from tests.contract import drivers, environments, openstack
 from tests.contract.drivers import Cloud
 
+STAND_INS = ("proxmox", "hetzner", "ec2", "openstack")
 
-@pytest.fixture(params=["simulated", pytest.param("qemu", marks=[pytest.mark.qemu, pytest.mark.xdist_group("qemu")])])
+
+@pytest.fixture(
+    params=["simulated", pytest.param("qemu", marks=[pytest.mark.qemu, pytest.mark.xdist_group("qemu")]), *STAND_INS]
+)
 async def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cloud]:
     """Each kind of cloud in turn, empty; nothing is left of it afterwards."""
     if request.param == "qemu":
         await _qemu_or_skip(tmp_path)
-    cloud: Cloud = getattr(drivers, request.param)(tmp_path / "cloud")
+    where = request.getfixturevalue(f"{request.param}_address") if request.param in STAND_INS else tmp_path / "cloud"
+    cloud: Cloud = getattr(drivers, request.param)(where)
     yield cloud
     await _clear(cloud)
+
+
+@pytest.fixture(scope="session")
+def proxmox_address() -> Iterator[str]:
+    """Where fakepve listens."""
+    with environments.served(environments.PROXMOX) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def hetzner_address() -> Iterator[str]:
+    """Where cloudalone listens."""
+    with environments.served(environments.HETZNER) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def _moto() -> Iterator[str]:
+    with environments.served(environments.EC2) as address:
+        yield address
+
+
+@pytest.fixture
+def ec2_address(_moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where moto listens; it answers in a namespace that lacks the slash at the end of Amazon's own."""
+    monkeypatch.setattr(ec2, "NAMESPACE", ec2.NAMESPACE.rstrip("/"))
+    return _moto
+
+
+@pytest.fixture
+def openstack_world() -> Iterator[tuple[str, openstack.World]]:
+    """Our own OpenStack: its address and its machines."""
+    with openstack.served() as served:
+        yield served
+
+
+@pytest.fixture
+def openstack_address(openstack_world: tuple[str, openstack.World]) -> str:
+    """Where our own OpenStack listens."""
+    return openstack_world[0]
 
 
 @pytest.fixture

@@ -3,16 +3,21 @@
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
 
 from cloud.cloud_init import user_data
-from cloud.drivers.base import Driver, Machine, MachineSpec, Power
+from cloud.drivers.base import Driver, Machine, MachineSpec, Power, TryAgain
+from cloud.drivers.hetzner import HetznerDriver, HetznerOptions
+from cloud.drivers.libcloud import LibcloudDriver, LibcloudOptions
+from cloud.drivers.proxmox import ProxmoxDriver, ProxmoxOptions
 from cloud.drivers.qemu import QemuDriver, QemuOptions
 from cloud.drivers.simulated import SimulatedDriver
 from cloud.ssh_keys import generate_host_key, public_of
+from tests.contract import openstack as openstack_
 
 CUSTOMER = generate_host_key()
 """The key pair that logs in."""
@@ -30,10 +35,18 @@ class Cloud:
     Attributes:
         driver: what is tested.
         again: a fresh driver object on the same cloud, as after a restart.
+        capacity: how many small machines it holds; `None`: more than a test can ask for.
+        boots: whether a machine that was started takes a while to run.
+        tells_reboots: whether a machine that restarts is seen to.
+        keeps_address: whether a machine that was off has the address that it had before.
     """
 
     driver: Driver
     again: Callable[[], Driver]
+    capacity: int | None = CAPACITY
+    boots: bool = True
+    tells_reboots: bool = True
+    keeps_address: bool = True
 
 
 def simulated(directory: Path) -> Cloud:
@@ -54,6 +67,32 @@ def qemu(directory: Path) -> Cloud:
     return Cloud(make(), make)
 
 
+def proxmox(address: str) -> Cloud:
+    url, _, authority = address.partition(" ")
+
+    def make() -> ProxmoxDriver:
+        options = ProxmoxOptions(
+            url=url,
+            token_id="root@pam!vmbot",
+            token_secret="stand-in",
+            template=9000,
+            public_bridge="vmbr1",
+            verify=authority,
+            reserve_mb=0,
+            poll_seconds=0.02,
+        )
+        return ProxmoxDriver(options)
+
+    return Cloud(make(), make, tells_reboots=False)
+
+
+def hetzner(address: str) -> Cloud:
+    def make() -> HetznerDriver:
+        return HetznerDriver(HetznerOptions(token="stand-in", url=address, location="", poll_seconds=0.02))
+
+    return Cloud(make(), make, capacity=None, tells_reboots=False)
+
+
 def spec(name: str = "m-1", *, hostname: str = "web-1", public: bool = False, disk_gb: int = 2) -> MachineSpec:
     """A small machine that the test's customer may log in to."""
     host_key = generate_host_key().private
@@ -70,6 +109,52 @@ def spec(name: str = "m-1", *, hostname: str = "web-1", public: bool = False, di
         host_key=host_key,
         user_data=user_data(hostname=hostname, user="user", authorized_keys=keys, host_key=host_key),
     )
+
+
+def ec2(address: str) -> Cloud:
+    """EC2 keeps no public address while a machine is off; moto's machines run at once."""
+
+    def make() -> LibcloudDriver:
+        return LibcloudDriver(
+            LibcloudOptions(
+                provider="ec2",
+                key="key",
+                secret="secret",
+                region="us-east-1",
+                url=address,
+                image="ami-12c6146b",
+                poll_seconds=0.02,
+            )
+        )
+
+    return Cloud(make(), make, capacity=None, boots=False, tells_reboots=False, keeps_address=False)
+
+
+def openstack(address: str) -> Cloud:
+    def make() -> LibcloudDriver:
+        return LibcloudDriver(
+            LibcloudOptions(
+                provider="openstack",
+                key=openstack_.USER,
+                secret=openstack_.PASSWORD,
+                project=openstack_.PROJECT,
+                region="here",
+                url=f"{address}/v3",
+                image="debian",
+                poll_seconds=0.02,
+            )
+        )
+
+    return Cloud(make(), make, capacity=openstack_.CAPACITY)
+
+
+async def create(driver: Driver, spec: MachineSpec) -> Machine:
+    """Make a machine as the worker does: what may pass later is tried again."""
+    for _ in range(20):
+        with suppress(TryAgain):
+            return await driver.create(spec)
+        await asyncio.sleep(0.05)
+    return await driver.create(spec)
 
 
 async def seen_running(driver: Driver, name: str) -> Machine:

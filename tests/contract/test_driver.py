@@ -6,23 +6,25 @@ from dataclasses import replace
 import pytest
 
 from cloud.drivers.base import OutOfCapacity, Power, Refused
-from tests.contract.drivers import CAPACITY, Cloud, seen_running, spec
+from tests.contract.drivers import CAPACITY, Cloud, create, seen_running, spec
 
 
 async def test_a_machine_comes_up_and_keeps_its_address(cloud: Cloud) -> None:
     made = await cloud.driver.create(spec("m-1"))
-    assert (made.name, made.power) == ("m-1", Power.STARTING)
-    assert made.host
-    assert made.detail
+    assert made.name == "m-1"
+    assert (made.power is Power.STARTING and made.detail) or not cloud.boots
     running = await seen_running(cloud.driver, "m-1")
-    assert (running.ref, running.host, running.port) == (made.ref, made.host, made.port)
+    assert running.host
+    assert (running.ref, running.port) == (made.ref, made.port)
+    assert made.host in {"", running.host}, "it may be unknown at first"
 
 
 async def test_create_twice_makes_one(cloud: Cloud) -> None:
     """The name is the idempotency key, whatever else is in the second spec."""
     first = await cloud.driver.create(spec("m-1"))
     again = await cloud.driver.create(spec("m-1", hostname="another"))
-    assert (again.ref, again.host, again.port) == (first.ref, first.host, first.port)
+    assert (again.ref, again.port) == (first.ref, first.port)
+    assert first.host in {"", again.host}
     assert [machine.name for machine in await cloud.driver.list_owned()] == ["m-1"]
 
 
@@ -30,20 +32,23 @@ async def test_create_many_times_at_once_makes_one(cloud: Cloud) -> None:
     """Two processes with a driver each, several calls in each, all for one name."""
     other = cloud.again()
     wanted = spec("m-1")
-    made = await asyncio.gather(*(driver.create(wanted) for driver in (cloud.driver, other) for _ in range(3)))
-    assert len({(machine.ref, machine.host, machine.port) for machine in made}) == 1
+    made = await asyncio.gather(*(create(driver, wanted) for driver in (cloud.driver, other) for _ in range(3)))
+    assert len({(machine.ref, machine.port) for machine in made}) == 1
     assert len(await cloud.driver.list_owned()) == 1
     await other.close()
 
 
 async def test_machines_do_not_share_an_address(cloud: Cloud) -> None:
-    made = await asyncio.gather(*(cloud.driver.create(spec(f"m-{number}")) for number in range(CAPACITY)))
+    await asyncio.gather(*(create(cloud.driver, spec(f"m-{number}")) for number in range(CAPACITY)))
+    made = [await seen_running(cloud.driver, f"m-{number}") for number in range(CAPACITY)]
     assert len({(machine.host, machine.port) for machine in made}) == CAPACITY
     assert {machine.name for machine in await cloud.driver.list_owned()} == {machine.name for machine in made}
 
 
 async def test_a_full_cloud_says_so_and_has_room_again_after_a_delete(cloud: Cloud) -> None:
-    await asyncio.gather(*(cloud.driver.create(spec(f"m-{number}")) for number in range(CAPACITY)))
+    if cloud.capacity is None:
+        pytest.skip("this stand-in is never full; see the tests of its errors")
+    await asyncio.gather(*(create(cloud.driver, spec(f"m-{number}")) for number in range(cloud.capacity)))
     with pytest.raises(OutOfCapacity):
         await cloud.driver.create(spec("one-more"))
     assert await cloud.driver.get("one-more") is None
@@ -90,9 +95,10 @@ async def test_off_and_on_again(cloud: Cloud) -> None:
     assert off.power is Power.STOPPED
     await cloud.driver.power_off("m-1")
     await cloud.driver.power_on("m-1")
-    assert await seen_running(cloud.driver, "m-1") == before
+    after = await seen_running(cloud.driver, "m-1")
+    assert after == (before if cloud.keeps_address else replace(before, host=after.host))
     await cloud.driver.power_on("m-1")
-    assert await seen_running(cloud.driver, "m-1") == before
+    assert await seen_running(cloud.driver, "m-1") == after
 
 
 async def test_off_stays_off_after_a_restart_of_ours(cloud: Cloud) -> None:
@@ -112,7 +118,7 @@ async def test_reboot_comes_up_again(cloud: Cloud) -> None:
     await cloud.driver.reboot("m-1")
     after = await cloud.driver.get("m-1")
     assert after is not None
-    assert after.power is Power.STARTING
+    assert after.power is Power.STARTING or not cloud.tells_reboots
     assert await seen_running(cloud.driver, "m-1") == before
 
 
@@ -139,16 +145,16 @@ async def test_machines_are_found_again_by_a_fresh_driver(cloud: Cloud) -> None:
 async def test_an_own_address_if_there_are_any(cloud: Cloud) -> None:
     if not (await cloud.driver.capabilities()).public_ip:
         pytest.skip("no public addresses here")
-    public, plain = await asyncio.gather(
-        cloud.driver.create(spec("m-1", public=True)), cloud.driver.create(spec("m-2"))
-    )
+    await asyncio.gather(create(cloud.driver, spec("m-1", public=True)), create(cloud.driver, spec("m-2")))
+    public, plain = await seen_running(cloud.driver, "m-1"), await seen_running(cloud.driver, "m-2")
     assert public.host != plain.host
 
 
 async def test_the_private_network_is_as_promised(cloud: Cloud) -> None:
     in_network = replace(spec("m-1"), network="cluster-1")
     if (await cloud.driver.capabilities()).private_network:
-        assert (await cloud.driver.create(in_network)).private_ip
+        await cloud.driver.create(in_network)
+        assert (await seen_running(cloud.driver, "m-1")).private_ip
     else:
         with pytest.raises(Refused):
             await cloud.driver.create(in_network)
