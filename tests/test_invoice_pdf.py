@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -9,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from bot.invoice_pdf import InvoiceDocument, Line, Party, Settled, TemplateError, render_invoice
+from bot import documents, i18n, typesetting
+from bot.invoice_pdf import (
+    InvoiceDocument,
+    Labels,
+    Line,
+    Party,
+    Settled,
+    TemplateError,
+    render_invoice,
+    render_readable,
+)
 
 poppler = pytest.mark.skipif(not shutil.which("pdftotext"), reason="poppler-utils is not installed")
 
@@ -211,3 +222,27 @@ def test_a_template_reads_nothing_outside_its_folder(tmp_path: Path) -> None:
     template.write_text('#read("../secret.txt")')
     with pytest.raises(TemplateError):
         render_invoice(INVOICE, template=template)
+
+
+@poppler
+def test_the_page_speaks_the_readers_language_and_runs_its_way() -> None:
+    with i18n.speaking("ar"):
+        arabic = replace(INVOICE, labels=documents._labels())
+    pdf = render_readable(arabic, INVOICE)
+    text = unicodedata.normalize("NFKC", read(pdf))
+    if not typesetting_has_arabic():
+        assert "Invoice" in text
+        return
+    assert "Invoice" not in text
+    for wanted in ("فاتورة", "المبلغ", "INV-2026-000123", "$24.30", "1 Harbour Street"):
+        assert wanted in text
+
+
+def typesetting_has_arabic() -> bool:
+    return any("Arab" in family or "DejaVu" in family for family in typesetting.fonts().families())
+
+
+@poppler
+def test_where_no_font_has_the_letters_the_other_language_is_printed() -> None:
+    unknown = Labels(titles={"invoice": "\U000f0000", "debit note": "", "credit note": ""})
+    assert "Paid in full" in read(render_readable(replace(INVOICE, labels=unknown), INVOICE))
