@@ -1,5 +1,6 @@
 """Updates that nobody planned for, over HTTP: each is handled, none is an error (issue 4, point 5)."""
 
+import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterator
@@ -13,6 +14,8 @@ from sqlalchemy import select
 from billing.clock import ManualClock
 from billing.models import Customer
 from bot.demo.telegram import Person, acts
+from bot.demo.telegram.client import Tap
+from tests.flows.presses import press
 from tests.flows.world import World, open_world
 
 BOT = {"id": 700000001, "is_bot": True, "first_name": "VM Shop", "username": "vmshop_bot"}
@@ -131,10 +134,7 @@ async def test_what_a_person_may_send_gets_an_answer(told: World, caplog: pytest
         "h" * 64,
         "<b>",
     ):
-        number = len([query for query in told.telegram.state.answered if query.person_id == 1])
-        acts.tap(told.telegram.state, 1, told.telegram.state.chats[1], ann.last.id, data)
-        await told.settled()
-        assert len([query for query in told.telegram.state.answered if query.person_id == 1]) == number + 1, data
+        await press(told, ann, data, ann.last.id)
     assert not any("went wrong on our side" in text for text in from_bot(ann))
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR and record.name[:3] == "bot"]
 
@@ -153,22 +153,25 @@ async def test_people_without_a_name_and_those_who_block_and_come_back(told: Wor
     await told.admin.press("@2 (2)")
     await told.admin.wait_for_text("@2 (2)")
     await zed.block()
-    await told.settled()
-    assert await unreachable(told, 2)
+    await reaches(told, 2, unreachable=True)
     await told.admin.send("/block 2")
     await told.admin.wait_for_text("Blocked the bot on")
     await told.settled()
     await zed.unblock()
-    await told.settled()
-    assert not await unreachable(told, 2)
+    await reaches(told, 2, unreachable=False)
     await zed.start()
     await zed.wait_for_text("Hello")
 
 
-async def unreachable(world: World, telegram_id: int) -> bool:
-    async with world.app.database.read() as session:
-        since = select(Customer.unreachable_at).where(Customer.telegram_id == telegram_id)
-        return await session.scalar(since) is not None
+async def reaches(world: World, telegram_id: int, *, unreachable: bool) -> None:
+    """Wait until the bot knows whether somebody can be written to."""
+    since = select(Customer.unreachable_at).where(Customer.telegram_id == telegram_id)
+    async with asyncio.timeout(10):
+        while True:
+            async with world.app.database.read() as session:
+                if (await session.scalar(since) is not None) == unreachable:
+                    return
+            await asyncio.sleep(0.02)
 
 
 async def test_in_a_group_there_is_only_the_way_to_the_private_chat(told: World) -> None:
@@ -187,11 +190,9 @@ async def test_in_a_group_there_is_only_the_way_to_the_private_chat(told: World)
     assert sum(message.from_bot for message in group.messages) == 1
     await there.send(f"what does it cost, @{told.telegram.state.bot['username']}?")
     await there.wait_for_text("in private")
-    tap = acts.tap(told.telegram.state, 1, group.chat, answer.id, "h")
-    await told.settled()
-    assert tap.answer is not None
-    assert "private" in tap.answer["text"]
+    tap = Tap(told.telegram.state, acts.tap(told.telegram.state, 1, group.chat, answer.id, "h"))
+    assert "private" in (await tap.answered())["text"]
     assert {message.text for message in group.messages if message.from_bot} == {answer.text}
     await group.remove_bot(ann)
     await told.settled()
-    assert not await unreachable(told, 1)
+    await reaches(told, 1, unreachable=False)
