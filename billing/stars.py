@@ -16,7 +16,7 @@ from typing import Protocol
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import accounts, audit, ledger, outbox, payment_results, payments
+from billing import accounts, audit, debit_notes, ledger, outbox, payment_results, payments
 from billing.clock import Clock
 from billing.db import Database
 from billing.errors import Conflict, NotFound
@@ -284,6 +284,52 @@ async def _end_refund(session: AsyncSession, payment_id: int, error: GatewayErro
     else:
         payment.refund_try_at = now + _AGAIN
     await session.flush()
+    return payment
+
+
+async def taken_back(
+    session: AsyncSession, customer: Customer, charge_id: str, *, terms: Terms, now: datetime
+) -> Payment | None:
+    """Take off the balance what the chat gave back without us; `None` when we did, or know nothing of it.
+
+    What the balance no longer holds becomes a debit note (rules.md 10.2). Told twice it happens once.
+    """
+    await accounts.lock(session, customer.id)
+    mine = (Payment.provider_id == charge_id, Payment.customer_id == customer.id, Payment.method == PaymentMethod.STARS)
+    payment = (await session.scalars(select(Payment).where(*mine))).one_or_none()
+    if payment is None or payment.refunded:
+        return None
+    payment.refunded = payment.amount
+    have = min(payment.amount, (await ledger.balances(session, customer.id)).balance)
+    if have:
+        await ledger.transfer(
+            session,
+            operation=f"payment:{payment.id}:taken_back",
+            debit=Side(AccountKind.BALANCE, customer.id),
+            credit=Side(AccountKind.CHARGEBACKS),
+            amount=have,
+            about=About("chargeback", payment_id=payment.id),
+            now=now,
+        )
+    if have < payment.amount:
+        await debit_notes.issue(
+            session,
+            customer,
+            payment.amount - have,
+            why="Telegram Stars given back after they were spent",
+            operation=f"payment:{payment.id}:taken_back:owed",
+            payment_id=payment.id,
+            disputed=False,
+            terms=terms,
+            now=now,
+        )
+    facts = {"payment_id": payment.id, "amount": have, "stars": payment.stars, "name": customer.name}
+    dedup = f"payment:{payment.id}:taken_back"
+    await outbox.tell(session, customer, "stars_refunded", facts, now=now, dedup=dedup)
+    facts = facts | {"owed": payment.amount - have}
+    await outbox.tell_house(
+        session, "stars_taken_back", facts, now=now, dedup=f"{dedup}:house", customer_id=customer.id
+    )
     return payment
 
 

@@ -2,10 +2,21 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from telegram import CallbackQuery, ChatMember, Message, PreCheckoutQuery, SuccessfulPayment, Update, User
+from sqlalchemy.exc import DBAPIError
+from telegram import (
+    CallbackQuery,
+    ChatMember,
+    Message,
+    PreCheckoutQuery,
+    RefundedPayment,
+    SuccessfulPayment,
+    Update,
+    User,
+)
 from telegram.constants import ChatType, MessageEntityType
 from telegram.error import BadRequest, Forbidden, TelegramError
 
@@ -24,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _SPINNER_SECONDS = 0.7
 """A tap that takes longer is acknowledged without a word, so that its button stops spinning."""
+_MONEY_WAITS = (1, 2, 4, 8, 16)
 _NAME = 256
 _TEXT = 4096
 
@@ -68,8 +80,11 @@ class Dispatcher:
         if message.chat.type != ChatType.PRIVATE:
             await self._group(message)
             return
-        if not _says_something(message):
-            return  # the chat's own words: something was pinned, or given back by us, and ours say that too
+        if message.refunded_payment is not None:
+            await self._given_back(update, message.chat.id, message.refunded_payment)
+            return
+        if message.successful_payment is None and not _says_something(message):
+            return  # the chat's own words: something was pinned
         ctx = await self._context(update, user, typed=message)
         with i18n.speaking(ctx.customer.language):
             try:
@@ -145,7 +160,16 @@ class Dispatcher:
         if route is None:
             log.error("a payment of %s stars came for nothing that is sold", payment.total_amount)
             return problems.not_understood()
-        return await route.handler(ctx, payment)
+        return await _patiently(lambda: route.handler(ctx, payment))
+
+    async def _given_back(self, update: Update, telegram_id: int, back: RefundedPayment) -> None:
+        """Note that the chat gave money back; its message is the bot's own, in the chat of who had paid."""
+        async with self._services.database.read() as session:
+            customer = await accounts.by_telegram_id(session, telegram_id)
+        route = self._routes.refunds.get(back.invoice_payload.partition(":")[0])
+        if customer is not None and route is not None:
+            ctx = Context(self._services, customer, False, self._services.clock.now(), update.update_id)
+            await _patiently(lambda: route.handler(ctx, back))
 
     async def _tap(self, update: Update, query: CallbackQuery) -> None:
         message = query.message if isinstance(query.message, Message) else None
@@ -254,6 +278,17 @@ def _clean(text: str) -> str:
 
 def _says_something(message: Message) -> bool:
     return bool(message.text or message.caption or message.effective_attachment)
+
+
+async def _patiently(handle: Callable[[], Awaitable[View | None]]) -> View | None:
+    """Try again while a database is away for a moment: the chat tells of money once."""
+    for seconds in _MONEY_WAITS:
+        try:
+            return await handle()
+        except (DBAPIError, OSError) as error:
+            log.warning("what the chat tells of money is tried again in %s s: %s", seconds, error)
+        await asyncio.sleep(seconds)
+    return await handle()
 
 
 async def _acknowledge(query: CallbackQuery, toast: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from telegram import PreCheckoutQuery, SuccessfulPayment
+from telegram import PreCheckoutQuery, RefundedPayment, SuccessfulPayment
 
 from bot.callbacks import Press
 from bot.context import Context
@@ -22,7 +22,7 @@ _PressType = TypeVar("_PressType", bound=Press)
 class Route:
     """One thing that a feature answers to."""
 
-    on: Literal["command", "press", "answer", "start", "before_payment", "payment"]
+    on: Literal["command", "press", "answer", "start", "before_payment", "payment", "refund"]
     key: str | type[Press]
     handler: Handler
     guard: Guard
@@ -65,6 +65,11 @@ def payment(name: str, handler: Callable[[Context, SuccessfulPayment], Awaitable
     return Route("payment", name, handler, guard)
 
 
+def refund(name: str, handler: Callable[[Context, RefundedPayment], Awaitable[View | None]], guard: Guard) -> Route:
+    """Answer that the chat gave a payment back, by us or not; it may be told more than once."""
+    return Route("refund", name, handler, guard)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A text that a person typed because they were asked, with what was kept when they were asked."""
@@ -83,6 +88,7 @@ class Routes:
     starts: dict[str, Route] = field(default_factory=dict)
     before_payments: dict[str, Route] = field(default_factory=dict)
     payments: dict[str, Route] = field(default_factory=dict)
+    refunds: dict[str, Route] = field(default_factory=dict)
 
     @classmethod
     def of(cls, routes: Iterable[Route]) -> "Routes":
@@ -99,6 +105,7 @@ class Routes:
             "start": made.starts,
             "before_payment": made.before_payments,
             "payment": made.payments,
+            "refund": made.refunds,
         }
         for route in routes:
             table = tables[route.on]

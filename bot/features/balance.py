@@ -1,6 +1,6 @@
 """`/balance`, `/topup`: what there is, how long it lasts, and charging it by page, card or stars (7.4, 7.5, C4)."""
 
-from telegram import PreCheckoutQuery, SuccessfulPayment
+from telegram import PreCheckoutQuery, RefundedPayment, SuccessfulPayment
 
 from billing import cards, facts, invoices, ledger, runway, stars, topups
 from billing.errors import Conflict, NotFound, OutOfRange
@@ -10,7 +10,7 @@ from bot import awaiting
 from bot.context import Context
 from bot.guards import everyone
 from bot.links import Balance, Topup
-from bot.router import Answer, Route, answer, before_payment, command, payment, press
+from bot.router import Answer, Route, answer, before_payment, command, payment, press, refund
 from bot.view import View
 from bot.views import balance as views
 from bot.views import payments as payment_views
@@ -34,6 +34,7 @@ def handlers() -> tuple[Route, ...]:
         press(TopupByStars, _by_stars, everyone),
         before_payment(_STARS, _may_pay, everyone),
         payment(_STARS, _paid, everyone),
+        refund(_STARS, _given_back, everyone),
     )
 
 
@@ -165,6 +166,13 @@ async def _paid(ctx: Context, paid: SuccessfulPayment) -> View | None:
     ctx.services.wake("money")
     ctx.services.wake("messages")
     return views.stars_unclaimed() if credited is None else None
+
+
+async def _given_back(ctx: Context, back: RefundedPayment) -> None:
+    """Take off the balance what the chat gave back without us; what we gave back is known already."""
+    async with ctx.database.transaction() as session:
+        await stars.taken_back(session, ctx.customer, back.telegram_payment_charge_id, terms=ctx.terms, now=ctx.now)
+    ctx.services.wake("messages")
 
 
 def _key(payload: str) -> str:

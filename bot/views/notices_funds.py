@@ -83,6 +83,22 @@ def stars_refund_refused(facts: Facts, terms: Terms) -> View:
     )
 
 
+def stars_taken_back(facts: Facts, terms: Terms) -> View:
+    """For administrators: the chat gave stars back without us."""
+    lines = [
+        _("⚠️ Telegram gave {stars} Stars back to {name}; {amount} left their balance.").format(
+            stars=bold(facts["stars"]),
+            name=bold(escape(facts["name"])),
+            amount=money(facts["amount"], terms.currency),
+        )
+    ]
+    if facts["owed"]:
+        lines.append(
+            _("{amount} was spent already, and is on a debit note.").format(amount=money(facts["owed"], terms.currency))
+        )
+    return View("\n".join(lines))
+
+
 def stars_unclaimed(facts: Facts, _terms: Terms) -> View:
     """For administrators: stars came for nothing that we know, and STARS_RATE is not set."""
     return View(
@@ -101,6 +117,7 @@ WORDS: Mapping[str, Callable[[Facts, Terms], View]] = {
         requests_waiting,
         stars_refunded,
         stars_refund_refused,
+        stars_taken_back,
         stars_unclaimed,
     )
 }

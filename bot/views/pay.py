@@ -96,7 +96,7 @@ def _what(of: Split, currency: Currency) -> list[str]:
         return [_("🧾 To pay for {number}: {amount}").format(number=bold(of.invoices[0].number), amount=total)]
     count = len(of.invoices)
     title = ngettext("🧾 To pay for {count} invoice: {amount}", "🧾 To pay for {count} invoices: {amount}", count)
-    named = [f"• {invoice.number} · {money(invoice.due, currency)}" for invoice in of.invoices[:_LISTED]]
+    named = [f"• {invoice.number} · {money(open_of(invoice), currency)}" for invoice in of.invoices[:_LISTED]]
     more = [f"… +{count - _LISTED}"] if count > _LISTED else []
     return [title.format(count=count, amount=total), *named, *more]
 
@@ -227,14 +227,19 @@ def otherwise(invoice_id: int) -> Button:
     return Button(_("🔁 Pay otherwise"), PayOtherwise(invoice_id=invoice_id))
 
 
+def open_of(invoice: Invoice) -> int:
+    """Return what can be paid of an invoice: what is disputed waits."""
+    return invoice.due - invoice.disputed
+
+
 def choose(invoices: Sequence[Invoice], currency: Currency) -> View:
     """Return what can be paid: one invoice, or all."""
-    total = sum(invoice.due for invoice in invoices)
+    total = sum(open_of(invoice) for invoice in invoices)
     rows: list[tuple[Button, ...]] = [
         (Button(_("🧾 All {count}: {amount}").format(count=len(invoices), amount=money(total, currency)), PayAll()),)
     ]
     rows += [
-        (Button(f"🟠 {invoice.number} · {money(invoice.due, currency)}", PayInvoice(invoice_id=invoice.id)),)
+        (Button(f"🟠 {invoice.number} · {money(open_of(invoice), currency)}", PayInvoice(invoice_id=invoice.id)),)
         for invoice in invoices[:_LISTED]
     ]
     return View(_("🧾 What shall be paid?"), (*rows, (problems.home(),)))

@@ -14,7 +14,17 @@ from billing.clock import DAY, ManualClock
 from billing.db import Database
 from billing.errors import Conflict, InsufficientFunds, NotFound
 from billing.gateway import Charge, ChargeStatus, GatewayBusy, GatewayError, GatewayRefused, OutcomeUnknown
-from billing.models import AccountKind, AuditEntry, Customer, Notice, Payment, PaymentStatus, SettlementWish
+from billing.models import (
+    AccountKind,
+    AuditEntry,
+    Customer,
+    Invoice,
+    InvoiceKind,
+    Notice,
+    Payment,
+    PaymentStatus,
+    SettlementWish,
+)
 from billing.money import Currency
 from billing.stars import MOST_STARS, Receipt, StarsDesk
 from billing.terms import Terms
@@ -255,3 +265,51 @@ async def test_only_stars_that_came_are_listed_and_given_back(database: Database
         rows, more = await stars.paid(session)
     assert ([payment.id for payment, _ in rows], more) == ([open_one.id], False)
     assert rows[0][0].status is PaymentStatus.SUCCEEDED
+
+
+# --- given back without us
+
+
+async def back(database: Database, customer: Customer, charge: str = "charge") -> Payment | None:
+    async with database.transaction() as session:
+        return await stars.taken_back(session, customer, charge, terms=TERMS, now=NOW)
+
+
+async def test_what_the_chat_gives_back_by_itself_leaves_the_balance_once(database: Database) -> None:
+    """10.2: as far as the balance holds it."""
+    customer = await customer_in(database)
+    await paid(database, customer)
+    await asyncio.gather(*(back(database, customer) for _ in range(3)))
+    assert await money(database, customer) == 0
+    assert (await kinds(database))[1:] == ["stars_refunded", "stars_taken_back"]
+
+
+async def test_what_was_spent_of_it_becomes_a_debit_note(database: Database) -> None:
+    customer = await customer_in(database)
+    await paid(database, customer)
+    async with database.transaction() as session:
+        await ledger.transfer(
+            session,
+            operation="spent",
+            debit=ledger.Side(AccountKind.BALANCE, customer.id),
+            credit=ledger.Side(AccountKind.CORRECTIONS),
+            amount=500,
+            about=ledger.About("correction", note="test"),
+            now=NOW,
+        )
+    await back(database, customer)
+    await back(database, customer)
+    assert await money(database, customer) == 0
+    async with database.read() as session:
+        (note,) = (await session.scalars(select(Invoice))).all()
+        owed = (await ledger.balances(session, customer.id)).receivable
+    assert (note.kind, note.due, owed) == (InvoiceKind.DEBIT_NOTE, 500, 500)
+
+
+async def test_our_own_refund_is_not_taken_twice(database: Database) -> None:
+    customer, other = await customer_in(database), await customer_in(database)
+    await begin(database, await paid(database, customer))
+    assert await back(database, customer) is None
+    assert await back(database, other) is None
+    assert await back(database, customer, "unknown") is None
+    assert await money(database, customer) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from telegram import Bot
 
 from billing import ledger
 from billing.clock import ManualClock
@@ -205,6 +206,26 @@ async def test_spent_stars_are_not_given_back(starry: World) -> None:
     async with starry.app.database.read() as session:
         refunded = await session.scalar(select(func.sum(Payment.refunded)))
     assert refunded == 0
+
+
+async def test_stars_given_back_by_telegram_itself_leave_the_balance(starry: World) -> None:
+    ann, admin = starry.person(), starry.admin
+    await admin.start()
+    await ann.start()
+    await ann.send("/topup 5")
+    await ann.tap(await ann.wait_for_text("Charge $5.00"), "Telegram Stars")
+    assert (await ann.pay(await ann.wait(lambda message: "invoice" in message.wire))).ok
+    await ann.wait_for_text("$5.00 is in your balance")
+    async with starry.app.database.read() as session:
+        charge = await session.scalar(select(Payment.provider_id).where(Payment.stars.is_not(None)))
+    async with Bot(starry.telegram.token, base_url=f"{starry.app.settings.telegram_api_url}/bot") as elsewhere:
+        await elsewhere.refund_star_payment(ann.id, str(charge))
+    await ann.wait_for_text("250 Telegram Stars were given back", "$5.00 left")
+    await admin.wait_for_text("Telegram gave 250 Stars back to Ann")
+    assert await balance(starry, ann) == 0
+    async with starry.app.database.read() as session:
+        people = set(await session.scalars(select(Customer.telegram_id)))
+    assert people == {ann.id, admin.id}
 
 
 async def test_no_stars_are_offered_without_a_rate(world: World) -> None:
