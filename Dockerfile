@@ -8,7 +8,7 @@ COPY billing billing
 COPY bot bot
 COPY cloud cloud
 RUN python -m venv /opt/vmbot \
- && /opt/vmbot/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
+ && /opt/vmbot/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[hetzner,libcloud,proxmox]'
 
 FROM python:3.13-slim
 # What an invoice needs to show names in any script.
