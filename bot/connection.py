@@ -9,7 +9,7 @@ from telegram.ext import Application, ApplicationBuilder
 
 from bot.pace import Pace
 from bot.settings import CannotStart, Settings
-from bot.updates import ALLOWED, InOrderPerUser, UpdateStore, poll
+from bot.updates import ALLOWED, InOrderPerUser, ReadableUpdates, UpdateStore, poll
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ def build(settings: Settings, store: UpdateStore) -> Ptb:
         .rate_limiter(Pace())
         .connection_pool_size(_AT_ONCE)
         .pool_timeout(30)
+        .get_updates_request(ReadableUpdates())
         .update_queue(store.queue)
         .concurrent_updates(InOrderPerUser(store))
         .updater(None)

@@ -13,8 +13,9 @@ from weakref import WeakValueDictionary
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from telegram import Bot, Update
-from telegram.error import Conflict, NetworkError, RetryAfter, TelegramError
+from telegram.error import RetryAfter, TelegramError
 from telegram.ext import BaseUpdateProcessor
+from telegram.request import HTTPXRequest
 
 from billing.clock import DAY, Clock
 from billing.db import Database
@@ -118,6 +119,31 @@ class InOrderPerUser(BaseUpdateProcessor):
         """Nothing to let go of."""
 
 
+class ReadableUpdates(HTTPXRequest):
+    """Fetches updates; of one that the library cannot read only the number is left.
+
+    Otherwise the library gives none of the batch, and Telegram the same batch for ever.
+    """
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """Return Telegram's answer, with what cannot be read taken out."""
+        answer = HTTPXRequest.parse_json_payload(payload)
+        result = answer.get("result")
+        if isinstance(result, list):
+            answer["result"] = [one if _is_readable(one) else {"update_id": one["update_id"]} for one in result]
+        return answer
+
+
+def _is_readable(update: dict[str, Any]) -> bool:
+    try:
+        Update.de_json(update, None)
+    except Exception as error:  # noqa: BLE001 whatever the library makes of a shape that it does not know
+        log.warning("update %s cannot be read: %s", update["update_id"], error)
+        return False
+    return True
+
+
 async def poll(bot: Bot, store: UpdateStore) -> None:
     """Fetch updates for ever: each batch is stored before the next request acknowledges it."""
     offset: int | None = None
@@ -131,7 +157,7 @@ async def poll(bot: Bot, store: UpdateStore) -> None:
             wait = 1.0
         except RetryAfter as error:
             await asyncio.sleep(seconds(error))
-        except (NetworkError, Conflict, TelegramError) as error:
-            log.warning("polling: %s; again in %.0f s", error, wait)
+        except Exception as error:  # a database that is away for a moment must not leave us deaf until a restart
+            log.warning("polling: %s; again in %.0f s", error, wait, exc_info=not isinstance(error, TelegramError))
             await asyncio.sleep(wait)
             wait = min(wait * 2, 30)
