@@ -54,7 +54,7 @@ async def _show(ctx: Context, press: ShowInvoice) -> View:
 
 async def _document(ctx: Context, press: GetDocument) -> View:
     document = await _load(ctx, press.invoice_id)
-    return await _with_pdf(ctx, document, View(views.caption(document.invoice, ctx.terms.currency)))
+    return await _with_pdf(ctx, document, views.under_document(document.invoice, ctx.terms.currency))
 
 
 async def _explain(ctx: Context, press: Explain) -> View:

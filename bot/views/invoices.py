@@ -202,6 +202,14 @@ def caption(invoice: Invoice, currency: Currency) -> str:
     return f"🧾 {bold(invoice.number)} · {bold(money(invoice.total, currency))}"
 
 
+def under_document(invoice: Invoice, currency: Currency) -> View:
+    """Return the screen that a document is sent with, and the way on."""
+    return View(
+        caption(invoice, currency),
+        ((Button(f"‹ {invoice.number}", ShowInvoice(invoice_id=invoice.id)), problems.home()),),
+    )
+
+
 def usage(error: NotFound | None = None) -> View:
     """Return how `/invoice` is typed, or that there is no such one."""
     if error is not None:
