@@ -43,7 +43,10 @@ from bot.web.routes import application
 from bot.web.stripe import StripeHook
 from bot.web.telegram import TelegramHook
 from bot.workers import Worker
+from cloud.cluster import SshDoor
+from cloud.k3s import Release
 from cloud.overdue import Overdue
+from cloud.product_key import ProductKey
 from cloud.reconcile import Reconciler
 from cloud.specs import SpecMaker
 
@@ -71,11 +74,17 @@ class App:
         self.mailer = _mailer(settings)
         self.store = UpdateStore(self.database, self.clock)
         self.telegram = connection.build(settings, self.store)
+        product_key = ProductKey(settings.data_dir / "cluster_key")
         self.reconciler = Reconciler(
             self.database,
             self.driver,
             self.clock,
-            specs=SpecMaker((settings.admin_ssh_key,) if settings.admin_ssh_key else ()),
+            specs=SpecMaker(
+                (settings.admin_ssh_key,) if settings.admin_ssh_key else (),
+                release=Release(settings.k3s_version, settings.k3s_mirror),
+                product_key=product_key,
+            ),
+            door=SshDoor(product_key),
         )
 
     async def __aenter__(self) -> Self:

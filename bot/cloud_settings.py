@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from bot import setting_types as types
 from bot.setting_types import Compute, LibcloudProvider
+from cloud import k3s
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(types.words)]
 Url = Annotated[str, BeforeValidator(types.api_url)]
@@ -15,7 +16,7 @@ Url = Annotated[str, BeforeValidator(types.api_url)]
 _REQUIRED = {
     Compute.PROXMOX: {
         "proxmox_url": "the address of a node, https://pve.example.com:8006",
-        "proxmox_token_id": "an API token, user@realm!name",
+        "proxmox_token_id": types.A_PROXMOX_TOKEN,
         "proxmox_token_secret": "the token's secret",
         "proxmox_template": "the id of the virtual machine that is cloned",
     },
@@ -44,8 +45,11 @@ class CloudSettings(BaseSettings):
 
     compute: Compute = Compute.QEMU
 
+    k3s_version: Annotated[str, BeforeValidator(types.k3s_version)] = k3s.VERSION
+    k3s_mirror: Url = k3s.MIRROR
+
     proxmox_url: Url = ""
-    proxmox_token_id: Annotated[str, Field(pattern=r"^[^!@\s]+@[^!@\s]+![\w.-]+$")] = ""
+    proxmox_token_id: Annotated[str, BeforeValidator(types.proxmox_token)] = ""
     proxmox_token_secret: SecretStr | None = None
     proxmox_template: int | None = None
     proxmox_nodes: Words = ()

@@ -16,8 +16,9 @@ from bot import i18n, screens
 from bot.documents import credit_note_pdf, invoice_pdf
 from bot.i18n import _
 from bot.view import Attachment, Button, View
+from bot.views import machines, notices_operator
 from bot.views import notices as views
-from bot.views import notices_operator
+from cloud import deployments
 
 _OF_DEPLOYMENT = frozenset({"deployment_ready"})
 """Told by the deployment's own screen, as it is when the message goes out."""
@@ -74,7 +75,7 @@ class Writer:
 
     async def _deployment(self, notice: Notice, customer: Customer) -> View:
         async with self._database.read() as session:
-            return await screens.deployment_for(
+            view = await screens.deployment_for(
                 session,
                 customer,
                 notice.data["deployment_id"],
@@ -82,6 +83,8 @@ class Writer:
                 terms=self._terms,
                 real=self._real,
             )
+            row = await deployments.get(session, customer, notice.data["deployment_id"])
+        return machines.with_kubeconfig(view, row)
 
     async def _announcement(self, notice: Notice) -> View:
         async with self._database.read() as session:

@@ -20,6 +20,7 @@ from cloud.ssh_keys import BadKey, parse_public_key
 
 A_BOT_TOKEN = "the token that @BotFather gave: digits, a colon, letters"  # noqa: S105 says how one looks
 A_STRIPE_KEY = "a secret or restricted key of Stripe, sk_… or rk_…"
+A_PROXMOX_TOKEN = "the id of an API token, user@realm!name"  # noqa: S105 says how one looks
 A_SENDER = "an address such as Shop <shop@example.com>"
 
 _HIGHEST_PORT = 65_535
@@ -156,6 +157,16 @@ def words(value: object) -> object:
     if not isinstance(value, str):
         return value
     return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def proxmox_token(text: str) -> str:
+    """Return the id of an API token of Proxmox."""
+    return _matching(r"[^!@\s]+@[^!@\s]+![\w.-]+", text, A_PROXMOX_TOKEN)
+
+
+def k3s_version(text: str) -> str:
+    """Return a version of k3s."""
+    return _matching(r"v\d+\.\d+\.\d+[+-]k3s\d+", text, "a version of k3s such as v1.33.4+k3s1")
 
 
 def database_url(text: str) -> str:

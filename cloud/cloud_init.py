@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
+from cloud.k3s import Member, cloud_config
 from cloud.ssh_keys import parse_public_key, public_of
 
 USER = "user"
@@ -11,7 +13,9 @@ USER = "user"
 HEADER = "#cloud-config\n"
 
 
-def user_data(*, hostname: str, user: str, authorized_keys: Sequence[str], host_key: str) -> str:
+def user_data(
+    *, hostname: str, user: str, authorized_keys: Sequence[str], host_key: str, member: Member | None = None
+) -> str:
     """Return `#cloud-config` text for one machine.
 
     The body is JSON, which is YAML that needs no care with quotes. Nobody logs in with a password, nor as root;
@@ -22,11 +26,12 @@ def user_data(*, hostname: str, user: str, authorized_keys: Sequence[str], host_
         user: login name.
         authorized_keys: OpenSSH public key lines; each is checked again, since they open the machine.
         host_key: OpenSSH private key in PEM text.
+        member: what it must know as the node of a cluster; `None` for a single machine.
 
     Raises:
         cloud.ssh_keys.BadKey: a line is not a public key.
     """
-    config = {
+    config: dict[str, Any] = {
         "hostname": hostname,
         "preserve_hostname": False,
         "manage_etc_hosts": True,
@@ -46,4 +51,6 @@ def user_data(*, hostname: str, user: str, authorized_keys: Sequence[str], host_
         "ssh_deletekeys": True,
         "ssh_keys": {"ed25519_private": host_key, "ed25519_public": public_of(host_key)},
     }
+    if member is not None:
+        config |= cloud_config(member)
     return HEADER + json.dumps(config, indent=1) + "\n"

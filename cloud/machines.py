@@ -29,6 +29,7 @@ _BOOTS_WITHIN = timedelta(minutes=2)
 QUEUED = "waiting for its turn to start"
 STARTING = "starting"
 NO_SSH = "waiting for SSH"
+NO_CONTROL = "waiting for the control plane"
 OTHER_KEY = "something else answers at its address"
 
 
@@ -66,10 +67,11 @@ class Machines:
             self._capabilities = await self._call(self._driver.capabilities())
         return self._capabilities
 
-    async def bring_up(self, work: Work, node: Node) -> Sight:
+    async def bring_up(self, work: Work, node: Node, *, server: str = "") -> Sight:
         """Take a machine one step further towards being ready, and return how far it is.
 
-        Looked up, then created: after a crash in between the first one is found.
+        Looked up, then created: after a crash in between the first one is found. `server` is, for a worker of a
+        cluster, the address of its control plane.
 
         Raises:
             DriverError: of the kinds that the driver tells.
@@ -78,7 +80,7 @@ class Machines:
         if machine is None or machine.unfinished:
             if not (node.asked_at or await self._take_turn(node)):
                 return Sight(node.id, ready=False, detail=QUEUED)
-            spec = self._specs.spec(work, node, await self.capabilities())
+            spec = self._specs.spec(work, node, await self.capabilities(), server=server)
             machine = await self._as_it_is(await self._call(self._driver.create(spec)))
         return await self._after_boot(node, machine)
 

@@ -16,11 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import leases
 from billing.clock import Clock
 from billing.db import Database
+from billing.models import Kind
 from cloud import claims, records
 from cloud.claims import Work
+from cloud.cloud_init import USER
+from cloud.cluster import ClusterSight, Door, Member, SimulatedDoor
 from cloud.drivers.base import Driver, DriverError, OutOfCapacity, Refused
-from cloud.machines import Machines, Sight
-from cloud.models import Deployment, State
+from cloud.machines import NO_CONTROL, Machines, Sight
+from cloud.models import Deployment, Role, State
 from cloud.records import Why
 from cloud.specs import SpecMaker
 from cloud.sweep import Sweeper
@@ -53,6 +56,7 @@ class Reconciler:
         *,
         specs: SpecMaker | None = None,
         on_change: OnChange | None = None,
+        door: Door | None = None,
         parallel: int = _PARALLEL,
     ) -> None:
         """Take the database, the cloud and the clock.
@@ -63,12 +67,14 @@ class Reconciler:
             clock: asked once for each act.
             specs: what machines are made of beyond the deployment: the operator's keys.
             on_change: told of every change, so that a progress message can follow; may be set later.
+            door: the way into clusters that are real; none: they are taken for simulated ones.
             parallel: deployments in hand at once.
         """
         self._database = database
         self._clock = clock
         self._machines = Machines(driver, database, clock, specs or SpecMaker())
         self._sweeper = Sweeper(database, driver, clock)
+        self._door = door or SimulatedDoor()
         self.on_change = on_change
         self._parallel = parallel
         self._owner = leases.new_owner()
@@ -172,6 +178,9 @@ class Reconciler:
         if self._clock.now() >= work.deployment.deadline_at:
             return await self._fail(work, Why.TOO_LATE, _too_late(work.deployment), ())
         sights, errors = await self._bring_up(work)
+        cluster: ClusterSight | None = None
+        if not errors and all(sight.ready for sight in sights):
+            cluster, errors = await self._look_into(work, sights)
         for kind, why in ((Refused, Why.REFUSED), (OutOfCapacity, Why.SOLD_OUT)):
             for error in errors:
                 if isinstance(error, kind):
@@ -181,13 +190,27 @@ class Reconciler:
             await records.seen(session, sights, now)
             if errors:
                 await records.again(session, row, _words(errors[0]), now)
+            elif cluster is not None and not cluster.kubeconfig:
+                records.waiting(row, cluster.detail, now)
             elif all(sight.ready for sight in sights):
+                row.kubeconfig = cluster.kubeconfig if cluster else ""
                 await records.ready(session, row, now)
             else:
                 records.waiting(row, _progress(work, sights), now)
             return False
 
         return await self._write(work, write)
+
+    async def _look_into(self, work: Work, sights: Sequence[Sight]) -> tuple[ClusterSight | None, list[Exception]]:
+        """Return how far the cluster of machines that all run is; `None` where there is none to be."""
+        able = await self._machines.capabilities()
+        if work.deployment.kind is not Kind.K8S or not able.clusters:
+            return None, []
+        door = self._door if able.real else SimulatedDoor()
+        try:
+            return await door.look(work.deployment.name, _members(work, sights)), []
+        except DriverError as error:
+            return None, [error]
 
     async def _keep_up(self, work: Work) -> bool:
         """Running: power as wished, and workers of a cluster that vanished made again."""
@@ -243,8 +266,20 @@ class Reconciler:
     # --- what they share
 
     async def _bring_up(self, work: Work) -> tuple[list[Sight], list[Exception]]:
-        """Take every machine that is not ready one step further, all at once."""
-        return await _all(self._machines.bring_up(work, node) for node in work.nodes if node.seen_at is None)
+        """Take every machine that is not ready one step further, all at once; workers join a control plane."""
+        missing = [node for node in work.nodes if node.seen_at is None]
+        able = await self._machines.capabilities()
+        if work.deployment.kind is not Kind.K8S or not able.clusters:
+            return await _all(self._machines.bring_up(work, node) for node in missing)
+        workers = [node for node in missing if node.role is Role.WORKER]
+        sights, errors = await _all(self._machines.bring_up(work, node) for node in missing if node not in workers)
+        server = _private_ip(work, sights)
+        if not server and not able.private_network:
+            server = _members(work, sights)[0].host
+        if not server:
+            return [*sights, *(Sight(node.id, ready=False, detail=NO_CONTROL) for node in workers)], errors
+        more, troubles = await _all(self._machines.bring_up(work, node, server=server) for node in workers)
+        return [*sights, *more], [*errors, *troubles]
 
     async def _write(self, work: Work, write: Write) -> bool:
         """Write a result down, unless the row asks for something else by now; then it is looked at again at once."""
@@ -284,6 +319,24 @@ async def _all(acts: Iterable[Awaitable[Sight]]) -> tuple[list[Sight], list[Exce
         else:
             raise result  # cancelled: this is no answer of the cloud's
     return sights, errors
+
+
+def _members(work: Work, sights: Sequence[Sight]) -> list[Member]:
+    """Return how a cluster's machines are reached, as seen now or as written down before."""
+    seen = {sight.node_id: sight.machine for sight in sights if sight.machine is not None and sight.machine.host}
+    return [
+        Member(USER, machine.host, machine.port, node.host_key)
+        if (machine := seen.get(node.id))
+        else Member(USER, node.host, node.port, node.host_key)
+        for node in work.nodes
+    ]
+
+
+def _private_ip(work: Work, sights: Sequence[Sight]) -> str:
+    """Return the control plane's address in the network of its cluster, empty where there is none or not yet."""
+    control = work.nodes[0]
+    seen = next((sight.machine for sight in sights if sight.node_id == control.id and sight.machine), None)
+    return (seen.private_ip if seen else "") or control.private_ip
 
 
 def _log(error: Exception) -> None:

@@ -12,7 +12,7 @@ from bot.router import Route, command, press
 from bot.view import View
 from bot.views import deploy as deploy_views
 from bot.views import machines as views
-from bot.views.machines import AskDelete, DeleteAllNow, DeleteNow, OrderAgain, Reboot, SetPower
+from bot.views.machines import AskDelete, DeleteAllNow, DeleteNow, Kubeconfig, OrderAgain, Reboot, SetPower
 from cloud import deployments
 
 
@@ -32,6 +32,7 @@ def handlers() -> tuple[Route, ...]:
         press(SetPower, _power, everyone),
         press(Reboot, _reboot, everyone),
         press(OrderAgain, _again, everyone),
+        press(Kubeconfig, _kubeconfig, everyone),
     )
 
 
@@ -63,6 +64,13 @@ async def _show(ctx: Context, press: ShowDeployment) -> View:
         async with ctx.database.transaction() as session:
             await deployments.show_in(session, ctx.customer, press.deployment_id, ctx.message.message_id)
     return view
+
+
+async def _kubeconfig(ctx: Context, press: Kubeconfig) -> View:
+    view = await screens.deployment(ctx, press.deployment_id)
+    async with ctx.database.read() as session:
+        row = await deployments.get(session, ctx.customer, press.deployment_id)
+    return views.with_kubeconfig(view, row)
 
 
 async def _delete_named(ctx: Context, text: str) -> View:

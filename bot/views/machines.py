@@ -1,7 +1,7 @@
 """Machines and clusters: the list, one of them, deleting."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from billing.catalog import Item
 from billing.models import Kind
@@ -10,7 +10,7 @@ from bot.callbacks import Press, button
 from bot.format import bold, code, escape, money, when
 from bot.i18n import _, ngettext
 from bot.links import Clusters, Deploy, Home, Machines, ShowDeployment
-from bot.view import Button, Rows, View
+from bot.view import Attachment, Button, Rows, View
 from bot.views import problems, words
 from cloud.models import ACTIVE, Deployment, Node, PowerWish, Role, State
 
@@ -52,6 +52,13 @@ class Reboot(Press):
 @button("mt")
 class OrderAgain(Press):
     """The same order as one that failed."""
+
+    deployment_id: int
+
+
+@button("mk")
+class Kubeconfig(Press):
+    """The file that opens a cluster, once more."""
 
     deployment_id: int
 
@@ -126,6 +133,13 @@ def one(shown: Shown, currency: Currency) -> View:
     return View("\n".join(lines), _rows(shown))
 
 
+def with_kubeconfig(view: View, row: Deployment) -> View:
+    """Return a running cluster's screen with the file that opens it; any other as it is."""
+    if not row.kubeconfig or row.state is not State.SUCCESS:
+        return view
+    return replace(view, attachment=Attachment(f"kubeconfig-{row.name}.yaml", row.kubeconfig.encode()))
+
+
 def ssh_command(node: Node, user: str) -> str:
     """Return the command that logs in: `ssh -p 40022 user@host`."""
     port = f"-p {node.port} " if node.port != _SSH_PORT else ""
@@ -169,6 +183,8 @@ def _rows(shown: Shown) -> Rows:
         login = next((node for node in shown.nodes if node.role is not Role.WORKER and node.host), None)
         if login is not None and shown.real:
             rows.append((Button(_("📋 Copy SSH command"), copy=ssh_command(login, shown.user)),))
+        if row.kubeconfig:
+            rows.append((Button("☸️ kubeconfig", Kubeconfig(deployment_id=row.id)),))
         rows.append(_power(row))
     if row.state in ACTIVE:
         rows.append((Button(_("🗑 Delete"), AskDelete(deployment_id=row.id)),))

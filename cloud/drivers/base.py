@@ -100,12 +100,14 @@ class Capabilities:
         public_ip: machines may have an address of their own.
         private_network: machines can share a network that others cannot see.
         boots_at_once: how many machines may boot at the same time before they starve each other.
+        clusters: machines reach each other, so that they can be the nodes of a Kubernetes cluster.
     """
 
     real: bool
     public_ip: bool
     private_network: bool
     boots_at_once: int
+    clusters: bool = False
 
 
 class Driver(Protocol):

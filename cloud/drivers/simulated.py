@@ -62,7 +62,7 @@ class SimulatedDriver:
 
     async def capabilities(self) -> Capabilities:
         """Return that nothing here is real."""
-        return Capabilities(real=False, public_ip=True, private_network=True, boots_at_once=1000)
+        return Capabilities(real=False, public_ip=True, private_network=True, boots_at_once=1000, clusters=True)
 
     async def create(self, spec: MachineSpec) -> Machine:
         """Write the machine's file, unless there is one."""

@@ -51,7 +51,7 @@ class HetznerDriver:
         """Return what can be offered here; an API that only speaks like Hetzner's may have no networks."""
         if self._networks is None:
             self._networks = await self._hcloud(api.has_networks)
-        return Capabilities(real=True, public_ip=True, private_network=self._networks, boots_at_once=10)
+        return Capabilities(real=True, public_ip=True, private_network=self._networks, boots_at_once=10, clusters=True)
 
     async def create(self, spec: MachineSpec) -> Machine:
         """Order the server, unless it is there."""

@@ -54,7 +54,9 @@ class LibcloudDriver:
 
     async def capabilities(self) -> Capabilities:
         """Return what can be offered here."""
-        return Capabilities(real=True, public_ip=self._provider.public_ip, private_network=False, boots_at_once=10)
+        return Capabilities(
+            real=True, public_ip=self._provider.public_ip, private_network=False, boots_at_once=10, clusters=True
+        )
 
     async def create(self, spec: MachineSpec) -> Machine:
         """Order the machine, unless it is there."""

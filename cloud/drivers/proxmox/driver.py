@@ -47,7 +47,7 @@ class ProxmoxDriver:
     async def capabilities(self) -> Capabilities:
         """Return what can be offered here; the wall between customers is the operator's bridge."""
         public = bool(self._options.public_bridge)
-        return Capabilities(real=True, public_ip=public, private_network=False, boots_at_once=8)
+        return Capabilities(real=True, public_ip=public, private_network=False, boots_at_once=8, clusters=True)
 
     async def create(self, spec: MachineSpec) -> Machine:
         """Copy the template, set the copy up and start it; go on with what an earlier call began."""

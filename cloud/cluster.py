@@ -1,0 +1,149 @@
+"""Is a cluster one? Looked up by logging in to its nodes with the product's own key."""
+
+import asyncio
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import asyncssh
+
+from cloud.drivers.base import Refused
+from cloud.k3s import FAILED, KUBECONFIG
+from cloud.product_key import ProductKey
+from cloud.ssh_keys import public_of
+
+STARTING = "starting Kubernetes"
+_LOGIN_SECONDS = 15.0
+_COMMAND_SECONDS = 60.0
+_PORT = 6443
+_SERVER = re.compile(r"^(\s*server:\s*)https://\S+$", re.MULTILINE)
+_DEFAULT = re.compile(r"^(\s*-?\s*(?:name|cluster|user|current-context):\s*)default$", re.MULTILINE)
+_TLS = "/etc/rancher/k3s/config.yaml.d/address.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """How a node is reached, and what proves that it is the one: its private host key."""
+
+    user: str
+    host: str
+    port: int
+    host_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSight:
+    """How far a cluster is: `kubeconfig` once every node is Ready, until then what is going on."""
+
+    detail: str = ""
+    kubeconfig: str = ""
+
+
+class Door(Protocol):
+    """The way to a cluster."""
+
+    async def look(self, name: str, members: Sequence[Member]) -> ClusterSight:
+        """Return how far the cluster of these machines is, the control plane being the first.
+
+        Raises:
+            Refused: a node says that it will never be one.
+        """
+        ...
+
+
+class SimulatedDoor:
+    """Clusters of machines that are simulated are Ready at once, and say that they lead nowhere."""
+
+    async def look(self, name: str, members: Sequence[Member]) -> ClusterSight:
+        """Return a kubeconfig of a cluster that is not there."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "clusters": [{"name": name, "cluster": {"server": _url(members[0].host)}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "users": [{"name": name, "user": {}}],
+        }
+        return ClusterSight(kubeconfig="# Simulated: there is no such cluster.\n" + json.dumps(config, indent=1) + "\n")
+
+
+class SshDoor:
+    """Real clusters."""
+
+    def __init__(self, key: ProductKey) -> None:
+        """Take the key that every node lets in."""
+        self._key = key
+
+    async def look(self, name: str, members: Sequence[Member]) -> ClusterSight:
+        """Ask every node whether it failed, then the control plane how many are Ready."""
+        for failure in await asyncio.gather(*(self._run(member, f"cat {FAILED} || true") for member in members)):
+            if failure is None:
+                return ClusterSight(STARTING)
+            if failure.strip():
+                raise Refused(failure.strip())
+        control = members[0]
+        await self._run(control, _know_address(control.host))
+        ready = _count_ready(await self._run(control, "sudo k3s kubectl get nodes -o json") or "")
+        if ready < len(members):
+            return ClusterSight(f"{ready} of {len(members)} nodes ready" if ready else STARTING)
+        kubeconfig = await self._run(control, f"sudo cat {KUBECONFIG}")
+        return ClusterSight(kubeconfig=mended(kubeconfig, name, control.host)) if kubeconfig else ClusterSight(STARTING)
+
+    async def _run(self, member: Member, command: str) -> str | None:
+        """Return what a command prints, `None` when the node could not be asked."""
+        trusted = asyncssh.import_known_hosts(f"[{member.host}]:{member.port} {public_of(member.host_key)}\n")
+        try:
+            async with (
+                asyncio.timeout(_LOGIN_SECONDS + _COMMAND_SECONDS),
+                asyncssh.connect(
+                    member.host,
+                    member.port,
+                    username=member.user,
+                    client_keys=[asyncssh.import_private_key(self._key.private)],
+                    known_hosts=trusted,
+                    config=[],
+                    agent_path=None,
+                    login_timeout=_LOGIN_SECONDS,
+                ) as connection,
+            ):
+                done = await connection.run(command, check=False)
+        except (OSError, asyncssh.Error, TimeoutError):
+            return None
+        return str(done.stdout or "") if done.exit_status == 0 else None
+
+
+def mended(kubeconfig: str, name: str, host: str) -> str:
+    """Return a kubeconfig that works from outside, under the cluster's own name.
+
+    Raises:
+        ValueError: it names no server, or several.
+    """
+    text, count = _SERVER.subn(rf"\g<1>{_url(host)}", kubeconfig)
+    if count != 1:
+        raise ValueError(f"a kubeconfig with {count} servers")
+    return _DEFAULT.sub(rf"\g<1>{name}", text)
+
+
+def _url(host: str) -> str:
+    return f"https://[{host}]:{_PORT}" if ":" in host else f"https://{host}:{_PORT}"
+
+
+def _know_address(host: str) -> str:
+    """Return the command that has the control plane's certificate hold for the address that people use, too."""
+    line = shlex.quote(f'tls-san+: ["{host}"]')
+    write = f"mkdir -p {_TLS.rpartition('/')[0]} && echo {line} > {_TLS} && systemctl try-restart k3s"
+    return f"sudo sh -c {shlex.quote(f'grep -qsxF {line} {_TLS} || {{ {write}; }}')}"
+
+
+def _count_ready(answer: str) -> int:
+    try:
+        nodes = json.loads(answer)["items"]
+    except (ValueError, KeyError):
+        return 0
+    return sum(
+        any(now["type"] == "Ready" and now["status"] == "True" for now in node["status"]["conditions"])
+        for node in nodes
+    )
