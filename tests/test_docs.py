@@ -143,7 +143,7 @@ def test_commands_of_the_chat_and_endpoints_exist(path: Path) -> None:
 
 def examples() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
+    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z0-9_]+=", line))
 
 
 def test_settings_and_their_defaults_are_those_of_the_example() -> None:
@@ -152,7 +152,9 @@ def test_settings_and_their_defaults_are_those_of_the_example() -> None:
 
 @each_page
 def test_settings_that_are_named_exist(path: Path) -> None:
-    named = {match[1] for span in spans(path.read_text()) if (match := re.match(r"([A-Z]+(?:_[A-Z]+)+)(?:=|$)", span))}
+    named = {
+        match[1] for span in spans(path.read_text()) if (match := re.match(r"([A-Z0-9]+(?:_[A-Z0-9]+)+)(?:=|$)", span))
+    }
     assert named - set(examples()) - NOT_SETTINGS == set()
 
 
