@@ -29,6 +29,8 @@ _LOOKS = 10
 """Looks at the clock in a second."""
 _LEASE = timedelta(minutes=30)
 """A process that died in a job holds it no longer than this."""
+_AGAIN_AFTER = timedelta(minutes=10)
+"""A job that failed is tried again then: the next tick of some is a day away."""
 _ERROR = 200
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -69,7 +71,7 @@ class Clockwork:
         due = [
             (at, name)
             for name, trigger in CADENCE.items()
-            if name in self.jobs and (at := due_at(trigger, rows[name].tick_at if name in rows else None, now))
+            if name in self.jobs and (at := _due_at(trigger, rows.get(name), now))
         ]
         return [name for _, name in sorted(due) if await self._run(name, seen=_tick(rows.get(name)), now=now)]
 
@@ -126,7 +128,7 @@ class Clockwork:
                         JobRun.leased_until.is_(None),
                         JobRun.leased_until <= now,
                         JobRun.leased_until > now + _LEASE,
-                        literal(bool(holder) and leases.is_dead(holder)),
+                        literal(holder is not None and leases.is_dead(holder)),
                     ),
                 )
                 .values(tick_at=now, leased_until=now + _LEASE, leased_by=self._owner)
@@ -137,6 +139,16 @@ class Clockwork:
 
 def _tick(row: JobRun | None) -> datetime:
     return _NEVER if row is None else row.tick_at
+
+
+def _due_at(trigger: BaseTrigger, row: JobRun | None, now: datetime) -> datetime | None:
+    """Return when a job became due: by its calendar, or because its last run did not come to its end."""
+    if row is None or row.tick_at > now:
+        return due_at(trigger, None if row is None else row.tick_at, now)
+    over = row.leased_until is not None and row.leased_until <= now
+    if over or (row.leased_by and leases.is_dead(row.leased_by)) or (row.error and row.tick_at + _AGAIN_AFTER <= now):
+        return row.tick_at
+    return due_at(trigger, row.tick_at, now)
 
 
 def due_at(trigger: BaseTrigger, last: datetime | None, now: datetime) -> datetime | None:

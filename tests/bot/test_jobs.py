@@ -112,10 +112,8 @@ async def test_a_job_that_fails_is_written_down_and_runs_at_its_next_tick(
     assert await clockwork.tick() == ["meter"]
 
 
-async def test_a_job_of_a_process_that_died_is_taken_over_at_its_next_tick(
-    database: Database, clock: ManualClock
-) -> None:
-    """A kill -9 in the middle of a job must not hold it for the length of the lease."""
+async def test_a_job_of_a_process_that_died_is_taken_over_at_once(database: Database, clock: ManualClock) -> None:
+    """A kill -9 in the middle of a job must not hold it for its lease, nor invoices until the next day."""
     rig = Rig(database, clock)
     await rig.clockwork.tick()
     child = await asyncio.create_subprocess_exec(
@@ -123,6 +121,30 @@ async def test_a_job_of_a_process_that_died_is_taken_over_at_its_next_tick(
     )
     owner = (await child.communicate())[0].decode().strip()
     async with database.transaction() as session:
-        await session.execute(update(JobRun).values(leased_until=clock.now() + timedelta(minutes=30), leased_by=owner))
-    clock.move(timedelta(minutes=2))
-    assert await rig.clockwork.tick() == ["meter"]
+        await session.execute(
+            update(JobRun)
+            .where(JobRun.name == "invoice")
+            .values(leased_until=clock.now() + timedelta(minutes=30), leased_by=owner)
+        )
+    clock.move(timedelta(seconds=2))
+    assert await rig.clockwork.tick() == ["invoice"]
+    assert await rig.clockwork.tick() == []
+
+
+async def test_a_job_that_failed_is_tried_again_soon(database: Database, clock: ManualClock) -> None:
+    """Invoices are not a day late for one bad moment."""
+    ran = []
+
+    async def bad_once() -> None:
+        ran.append(clock.now())
+        if len(ran) == 1:
+            raise RuntimeError("no disk")
+
+    clockwork = Clockwork(database, clock, {"invoice": bad_once})
+    await clockwork.tick()
+    clock.move(timedelta(minutes=9))
+    assert await clockwork.tick() == []
+    clock.move(timedelta(minutes=1))
+    assert await clockwork.tick() == ["invoice"]
+    clock.move(timedelta(hours=1))
+    assert await clockwork.tick() == []
