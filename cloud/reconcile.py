@@ -21,7 +21,7 @@ from cloud import claims, records
 from cloud.claims import Work
 from cloud.cloud_init import USER
 from cloud.cluster import ClusterSight, Door, Member, SimulatedDoor
-from cloud.drivers.base import Driver, DriverError, OutOfCapacity, Refused
+from cloud.drivers.base import Capabilities, Driver, DriverError, OutOfCapacity, Refused
 from cloud.machines import NO_CONTROL, Machines, Sight
 from cloud.models import Deployment, Role, State
 from cloud.records import Why
@@ -272,10 +272,11 @@ class Reconciler:
         if work.deployment.kind is not Kind.K8S or not able.clusters:
             return await _all(self._machines.bring_up(work, node) for node in missing)
         workers = [node for node in missing if node.role is Role.WORKER]
-        sights, errors = await _all(self._machines.bring_up(work, node) for node in missing if node not in workers)
-        server = _private_ip(work, sights)
-        if not server and not able.private_network:
-            server = _members(work, sights)[0].host
+        first = [node for node in missing if node not in workers]
+        if workers and not first and not _server(work, (), able):
+            first = [work.nodes[0]]  # it runs, and its address is still to come
+        sights, errors = await _all(self._machines.bring_up(work, node) for node in first)
+        server = _server(work, sights, able)
         if not server:
             return [*sights, *(Sight(node.id, ready=False, detail=NO_CONTROL) for node in workers)], errors
         more, troubles = await _all(self._machines.bring_up(work, node, server=server) for node in workers)
@@ -332,11 +333,12 @@ def _members(work: Work, sights: Sequence[Sight]) -> list[Member]:
     ]
 
 
-def _private_ip(work: Work, sights: Sequence[Sight]) -> str:
-    """Return the control plane's address in the network of its cluster, empty where there is none or not yet."""
+def _server(work: Work, sights: Sequence[Sight], able: Capabilities) -> str:
+    """Return the address at which workers find their control plane, empty while there is none."""
     control = work.nodes[0]
     seen = next((sight.machine for sight in sights if sight.node_id == control.id and sight.machine), None)
-    return (seen.private_ip if seen else "") or control.private_ip
+    private = (seen.private_ip if seen else "") or control.private_ip
+    return private if private or able.private_network else _members(work, sights)[0].host
 
 
 def _log(error: Exception) -> None:
