@@ -79,6 +79,7 @@ class Product:
 
         What waits for long, such as a message that cannot be sent, is waited for less and less.
         """
+
         def all_done(figures: dict[Figure, float]) -> bool:
             return jobs_are_done(figures, now) and nothing_waits(figures)
 
