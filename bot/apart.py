@@ -7,9 +7,12 @@ call after the other, is made anew after some hundred calls, and ends when nobod
 import asyncio
 import logging
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import ParamSpec, TypeVar
 
 log = logging.getLogger(__name__)
@@ -61,9 +64,22 @@ def _open(loop: asyncio.AbstractEventLoop) -> ProcessPoolExecutor:
         close()
     if _pool is None:
         # A spawned process holds nothing of ours; a forked one would hold all of it.
-        _pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        _pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
     _calls += 1
     if _closing is not None:
         _closing.cancel()
     _closing = loop.call_later(_IDLE_SECONDS, close)
     return _pool
+
+
+def _end_with_parent() -> None:
+    """Have the process beside end when the one that made it does, even by kill -9: it waits for calls for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(0)
