@@ -16,6 +16,7 @@ _COMMAND = (sys.executable, "-m", "bot", "run")
 _LOG_BYTES = 5_000_000
 _LINE_BYTES = 1 << 20
 _STOP_SECONDS = 12.0
+_LAST_WORDS_SECONDS = 0.5
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 """Before the next start of a product that ended by itself: twice as long each time."""
 _TROUBLE = re.compile(r"\S+ (?:WARNING|ERROR|CRITICAL) (.+)")
@@ -74,30 +75,44 @@ class Child:
         # In a session of its own: Ctrl-C is for the demo, which then stops the product in its order. But a demo
         # that is killed must not leave a product behind.
         guard = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
-        self._process = await asyncio.create_subprocess_exec(
-            *guard,
-            *_COMMAND,
-            cwd=self._folder,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            limit=_LINE_BYTES,
-        )
-        following = asyncio.create_task(self._follow(self._process.stdout))
+        # A pipe of our own: the product is over when its process is, whoever it left holding the other end.
+        ours, theirs = os.pipe()
+        following = asyncio.create_task(self._follow(ours))
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *guard,
+                *_COMMAND,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
+        finally:
+            os.close(theirs)
         code = await self._process.wait()
-        await asyncio.wait([following], timeout=1)
+        await asyncio.wait([following], timeout=_LAST_WORDS_SECONDS)
         following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         return code
 
-    async def _follow(self, output: asyncio.StreamReader | None) -> None:
-        while output and (line := await output.readline()):
-            text = line.decode(errors="replace").rstrip()
-            self._last_line = text
-            self._log.emit(logging.LogRecord("product", logging.INFO, "", 0, text, None, None))
-            if trouble := _TROUBLE.fullmatch(text):
-                self._say(f"product: {trouble[1]}")
+    async def _follow(self, descriptor: int) -> None:
+        output = asyncio.StreamReader(limit=_LINE_BYTES)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(descriptor, "rb", buffering=0)
+        )
+        try:
+            while line := await output.readline():
+                self._heard(line.decode(errors="replace").rstrip())
+        finally:
+            pipe.close()
+
+    def _heard(self, line: str) -> None:
+        self._last_line = line
+        self._log.emit(logging.LogRecord("product", logging.INFO, "", 0, line, None, None))
+        if trouble := _TROUBLE.fullmatch(line):
+            self._say(f"product: {trouble[1]}")
 
 
 def environment(settings: Mapping[str, str], known: frozenset[str]) -> dict[str, str]:
