@@ -149,7 +149,7 @@ class App:
 
     async def job(self, name: str) -> int:
         """Run one job once, to its end; return the exit code."""
-        return await chores.jobs(self)[name]()
+        return await chores.to_the_end(self, name)
 
     async def export(self, path: Path) -> int:
         """Write the ledger into a file, as its ending says; return the exit code."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
+
+from sqlalchemy import exists, select
 
 from billing import (
     announcements,
@@ -25,10 +28,14 @@ from billing import (
     wishes,
 )
 from billing.gateway import GatewayError
+from billing.models import Notice, NoticeStatus, SettlementWish
+from bot import connection
 from cloud import comparison
 from cloud.drivers.base import DriverError
 
 if TYPE_CHECKING:
+    from sqlalchemy.sql.selectable import Exists
+
     from bot.app import App
     from bot.deliver import Deliverer
 
@@ -36,6 +43,9 @@ log = logging.getLogger(__name__)
 
 _LINES, _LINE = 10, 200
 """Differences in the chat, and characters of each; the job prints all of all."""
+
+_OTHERS_SECONDS, _LOOK_SECONDS = 60.0, 0.2
+"""How long to wait for what another process has in hand, longer than its lease if it died; and between looks."""
 
 Chore = Callable[[], Awaitable[int]]
 """Returns the exit code."""
@@ -47,6 +57,38 @@ def jobs(app: App) -> Mapping[str, Chore]:
         job.__name__: partial(job, app)
         for job in (meter, invoice, settle, remind, reap, reconcile, deliver, requests, check)
     }
+
+
+async def to_the_end(app: App, name: str) -> int:
+    """Run a job for somebody who wants it done when this returns, whichever process has a part of it in hand."""
+    job = jobs(app)[name]
+    patience = asyncio.get_running_loop().time() + _OTHERS_SECONDS
+    code = await job()
+    while await _others_have(app, name):
+        while await _others_have(app, name):
+            if asyncio.get_running_loop().time() > patience:
+                log.error("%s: another process has not done its part in %.0f s", name, _OTHERS_SECONDS)
+                return 1
+            await asyncio.sleep(_LOOK_SECONDS)
+        code = await job()
+    return code
+
+
+async def _others_have(app: App, name: str) -> bool:
+    """Return whether a part of a job is leased: our own leases are over when a job is."""
+    now = app.clock.now()
+    wishes_held = exists().where(SettlementWish.wanted_at <= now, SettlementWish.leased_until > now)
+    notices_held = exists().where(Notice.status == NoticeStatus.WAITING, Notice.leased_until > now)
+    held: Mapping[str, Exists] = {
+        "invoice": wishes_held,
+        "settle": wishes_held,
+        "reconcile": wishes_held,
+        "deliver": notices_held,
+    }
+    if name not in held:
+        return False
+    async with app.database.read() as session:
+        return bool(await session.scalar(select(held[name])))
 
 
 async def meter(app: App) -> int:
@@ -87,6 +129,8 @@ async def reconcile(app: App) -> int:
         await payments.hurry(session, now=app.clock.now())
         await corrector.hurry(session, now=app.clock.now())
     await look_after_money(app)
+    # A payment whose result became known lets the rest of its customer's dues have their turn.
+    await app.cashier.settle_due()
     return 0
 
 
@@ -106,12 +150,15 @@ async def reap(app: App) -> int:
 
 async def deliver(app: App) -> int:
     """Send everything that waits."""
-    async with app.telegram.bot:
+    await connection.open_bot(app.telegram)
+    try:
         deliverer = app.deliverer(real=(await app.driver.capabilities()).real)
         more = True
         while more:
             more = await announcements.step(app.database, now=app.clock.now())
             await deliverer.drain()
+    finally:
+        await app.telegram.shutdown()
     return 0
 
 
