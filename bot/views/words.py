@@ -5,7 +5,7 @@ from billing.models import Card, Kind
 from billing.money import Currency
 from bot.format import money
 from bot.i18n import _, ngettext
-from cloud import machines, reconcile, records
+from cloud import cluster, machines, reconcile, records
 from cloud.models import State
 from cloud.sizes import SIZES
 
@@ -27,6 +27,8 @@ def progress(detail: str) -> str:
         machines.QUEUED: _("waiting for its turn to start"),
         machines.STARTING: _("starting"),
         machines.NO_SSH: _("waiting for SSH"),
+        machines.NO_CONTROL: _("waiting for the control plane"),
+        cluster.STARTING: _("starting Kubernetes"),
         machines.OTHER_KEY: _("something else answers at its address"),
         reconcile.NOT_UP: _("It does not answer since it was switched on."),
         records.TROUBLE: _("The cloud has trouble at the moment; this is tried again by itself."),
