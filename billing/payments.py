@@ -265,8 +265,12 @@ def next_look(payment: Payment, now: datetime) -> datetime:
 
 
 async def hurry(session: AsyncSession, *, now: datetime) -> None:
-    """Have every payment whose result is open looked at in the next round, whenever its time was."""
-    open_ones = Payment.status.in_((PaymentStatus.UNKNOWN, PaymentStatus.ACTION))
+    """Have every payment whose result is open looked at in the next round, whenever its time was.
+
+    One that somebody is charging at this moment as well: the same key twice is one charge, and of one whose process
+    died nobody can tell.
+    """
+    open_ones = Payment.status.in_(IN_FLIGHT)
     # Nobody can be asked about stars: the chat tells of them by itself.
     asked = Payment.method != PaymentMethod.STARS
     await session.execute(update(Payment).where(open_ones, asked, Payment.check_at > now).values(check_at=now))

@@ -178,6 +178,22 @@ async def test_a_process_that_dies_around_the_call_charges_once(till: Till, wher
     assert len(await till.payments(customer)) == 1
 
 
+async def test_who_does_not_want_to_wait_has_a_dead_process_payment_finished_now(till: Till) -> None:
+    """What `job reconcile` does right after a crash: the payment row is there, and nobody knows of a result."""
+    customer, invoice = await owing(till)
+    till.gateway.__class__ = Mortal
+    Mortal.dies = "before"
+    with pytest.raises(BaseException):  # noqa: B017, PT011 - a task group wraps it as it likes
+        await till.cashier.settle(customer.id, by_card=True)
+    Mortal.dies = ""
+    till.restart()
+    async with till.database.transaction() as session:
+        await payments.hurry(session, now=till.clock.now())
+    await till.cashier.look_after()
+    assert await till.due(invoice) == 0
+    assert till.taken() == 500
+
+
 async def given_up(till: Till) -> tuple[Customer, Invoice, str]:
     """A customer whose charge was made, though we have written it off; and the charge."""
     customer, invoice = await owing(till)
