@@ -34,7 +34,7 @@ from bot.notices import Writer
 from bot.progress import Progress
 from bot.router import Routes
 from bot.server import WebServer
-from bot.settings import Settings
+from bot.settings import CannotStart, Settings
 from bot.stars import TelegramStars
 from bot.updates import UpdateStore
 from bot.web.health import Health
@@ -64,11 +64,15 @@ class App:
     """Everything that is built from one set of settings; an async context that opens and closes it."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        """Build it, by the machine's clock or another one; nothing is opened or called yet."""
+        """Build it, by the machine's clock or another one; nothing is opened or called yet.
+
+        Raises:
+            CannotStart: there is no folder for the database, and none can be made.
+        """
         self.settings = settings
         self.terms = settings.terms()
         self.clock = clock or SystemClock(settings.clock_file)
-        self.database = Database(settings.database)
+        self.database = _database(settings)
         self.driver = compute.make_driver(settings)
         self.gateway = _gateway(settings)
         self.mailer = _mailer(settings)
@@ -334,6 +338,13 @@ async def _finish(running: list[asyncio.Task[None]]) -> None:
     for task in late:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+
+
+def _database(settings: Settings) -> Database:
+    try:
+        return Database(settings.database)
+    except OSError as error:
+        raise CannotStart(f"DATABASE_URL: its folder cannot be made: {error.strerror}") from None
 
 
 def _gateway(settings: Settings) -> StripeGateway:

@@ -96,3 +96,11 @@ def test_migrate_says_in_one_line_that_the_database_is_out_of_reach(tmp_path: Pa
     assert result.stderr.startswith("DATABASE_URL: postgresql+asyncpg://me:***@127.0.0.1:1/shop cannot be reached: ")
     assert result.stderr.count("\n") == 1
     assert "hidden" not in result.stderr
+
+
+def test_a_job_says_in_one_line_that_there_is_no_folder_for_the_database(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    secrets = {"BOT_TOKEN": "1:a", "STRIPE_API_KEY": "sk_test_x", "COMPUTE": "simulated"}
+    result = run(tmp_path, "job", "meter", DATABASE_URL=f"sqlite:///{tmp_path}/file/x.db", **secrets)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "DATABASE_URL: its folder cannot be made: File exists\n"

@@ -5,6 +5,7 @@ opened ourselves, and says the same whatever comes of it: the chat tells the res
 """
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from html import escape
 
@@ -47,7 +48,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_LONGEST_ID = 200
+_ID = re.compile(r"\w{1,200}", re.ASCII)
 
 
 class CheckoutPages:
@@ -68,7 +69,7 @@ class CheckoutPages:
         """
         for name, look in self._looks.items():
             thing_id = request.query_params.get(name, "")
-            if 0 < len(thing_id) <= _LONGEST_ID:
+            if _ID.fullmatch(thing_id):
                 try:
                     await look(thing_id)
                 except GatewayError as error:
