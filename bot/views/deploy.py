@@ -187,7 +187,7 @@ def refused(quote: Quote, verdict: Verdict, terms: Terms) -> View:
         text += "\n\n" + _("Your order is kept until {time}. I offer it again when this is done.").format(
             time=when(quote.kept_until)
         )
-    rows = [row for refusal in verdict.refusals for row in _ways(refusal)]
+    rows = [row for refusal in verdict.refusals for row in _ways(refusal, quote)]
     rows.append((Button(_("🔄 Try again"), ShowQuote(quote_id=quote.id)),))
     rows.append((Button(_("✖️ Give up the order"), Discard(quote_id=quote.id)),))
     return View(text, tuple(dict.fromkeys(rows)))
@@ -221,7 +221,7 @@ def _reason(refusal: Refusal, terms: Terms) -> str:
             return _("🛠 We are doing maintenance. What runs keeps running; please try again later.")
 
 
-def _ways(refusal: Refusal) -> Rows:
+def _ways(refusal: Refusal, quote: Quote) -> Rows:
     match refusal.reason:
         case Reason.FUNDS:
             funds = (Button(_("💰 Charge the balance"), Topup()), Button(_("🎟 Voucher"), EnterVoucher()))
@@ -229,7 +229,7 @@ def _ways(refusal: Refusal) -> Rows:
         case Reason.OVERDUE:
             return ((Button(_("🧾 Invoices"), Invoices()),),)
         case Reason.NO_SSH_KEY:
-            return ((Button(_("🔑 Add an SSH key"), AddKey()),),)
+            return ((Button(_("🔑 Add an SSH key"), AddKey(quote_id=quote.id)),),)
         case Reason.BUDGET:
             return ((Button(_("⚙️ Settings"), Settings()),),)
         case _:

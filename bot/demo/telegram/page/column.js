@@ -16,6 +16,13 @@ const same = (one, other) => JSON.stringify({ ...one, as_of: 0 }) === JSON.strin
 
 const dayMark = (made) => element("div.day", {}, dayName(made.dataset.day));
 
+// Whose chat a link leads into, `https://t.me/NAME` or this page's own `/t.me/NAME`; empty for other links.
+function usernameIn(url) {
+  if (["t.me", "telegram.me"].includes(url.hostname)) return url.pathname.slice(1);
+  const here = url.port === location.port && [location.hostname, "127.0.0.1", "localhost"].includes(url.hostname);
+  return here ? url.pathname.match(/^\/t\.me\/(\w+)$/)?.[1] || "" : "";
+}
+
 export class Column {
   constructor(bot, person) {
     this.bot = bot;
@@ -227,15 +234,14 @@ export class Column {
   // Whether an address is a link into this chat, which is then followed here.
   opened(address) {
     const url = URL.canParse(address) ? new URL(address) : null;
-    if (!url || !["t.me", "telegram.me"].includes(url.hostname)) return false;
-    if (url.pathname.slice(1).toLowerCase() !== this.bot.username.toLowerCase()) return false;
+    if (!url || usernameIn(url).toLowerCase() !== this.bot.username.toLowerCase()) return false;
     this.follow(url.searchParams.get("start") || "");
     return true;
   }
 
   async follow(payload) {
     if (this.inGroup) await this.show(this.person);
-    await this.act("start", { payload });
+    if (payload || !this.chat.started) await this.act("start", { payload });
   }
 
   async copy(text) {

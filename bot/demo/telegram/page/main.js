@@ -6,6 +6,7 @@ import { avatar, element } from "./dom.js";
 import { followWorld } from "./world.js";
 
 const REMEMBERED = "chat-people";
+const ACTIVE = "chat-active";
 const wide = matchMedia("(min-width: 860px)");
 const bar = document.getElementById("people");
 const main = document.getElementById("columns");
@@ -33,8 +34,8 @@ function open(person) {
   if (index < 0 && page.columns.length < places) {
     const column = new Column(page.bot, person);
     const own = page.columns.push(column) - 1;
-    column.root.addEventListener("focusin", () => activate(own));
-    column.root.addEventListener("pointerdown", () => activate(own));
+    column.root.addEventListener("focusin", () => use(own));
+    column.root.addEventListener("pointerdown", () => use(own));
     main.append(column.root);
     index = own;
   } else if (index < 0) {
@@ -49,6 +50,11 @@ function activate(index) {
   page.active = index;
   main.dataset.active = String(index);
   showPeople();
+}
+
+function use(index) {
+  localStorage.setItem(ACTIVE, page.columns[index].person.id);
+  activate(index);
 }
 
 function showPeople() {
@@ -145,7 +151,18 @@ function prepareDialog() {
   });
 }
 
+// A link that was opened elsewhere leads here with the payload for the bot, into the chat used last.
+function followLink(last) {
+  const payload = new URLSearchParams(location.search).get("start");
+  if (!payload) return;
+  history.replaceState(null, "", location.pathname);
+  const index = Math.max(page.columns.findIndex(({ person }) => person.id === last), 0);
+  activate(index);
+  page.columns[index].follow(payload);
+}
+
 async function begin() {
+  const last = Number(localStorage.getItem(ACTIVE));
   prepareDialog();
   followWorld();
   page.bot = await get("bot");
@@ -153,6 +170,7 @@ async function begin() {
   // From before the chats are read, so that nothing falls between reading and listening.
   const { revision } = page.bot;
   await loadPeople();
+  followLink(last);
   wide.addEventListener("change", () => loadPeople());
   listen(revision, onEvent, (lost) => document.body.classList.toggle("lost", lost));
 }
