@@ -26,7 +26,7 @@ from billing.models import (
     Transfer,
 )
 
-MAY_CHANGE = {"due", "disputed", "due_since", "paid_at"}
+MAY_CHANGE = {"due", "disputed", "due_since", "paid_at", "by_hand"}
 NOW = datetime(2026, 2, 1, 0, 10, tzinfo=UTC)
 
 

@@ -125,7 +125,8 @@ async def test_the_story_from_outside_within_a_minute(tmp_path: Path) -> None:
         await assert_one_of_each(demo)
 
 
-@pytest.mark.parametrize("when", ["meanwhile", pytest.param("after", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["meanwhile", "after"])
 async def test_kill_9_at_every_step_of_the_story(tmp_path: Path, when: str) -> None:
     """The product is killed as soon as each act is done, before its answer is awaited; or after each answer."""
     shortly_before_the_first(tmp_path / "demo")
