@@ -35,6 +35,8 @@ _FULL = re.compile(
 )
 _FINAL = frozenset({400, 422})
 _GONE_SECONDS = 120.0
+_TIE_SECONDS = 1.0
+"""Clouds tell the second in which a machine was made, no finer."""
 _SIZES = 3
 """So many sizes are tried, the cheapest first, before one counts as sold out."""
 _NO_ROOM = "There is no room for another machine of this size now."
@@ -168,6 +170,8 @@ class LibcloudDriver:
             except OutOfCapacity as error:
                 sold_out = error
                 continue
+            # Looked at any sooner, one made later in the same second could come before ours in everybody's order.
+            await asyncio.sleep(_TIE_SECONDS)
             made = await self._named(spec.name)
             if not made:
                 raise TryAgain("The cloud does not show the new machine yet.")
