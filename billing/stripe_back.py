@@ -28,8 +28,8 @@ class StripeBack(StripeCalls):
 
     async def find_refund(self, charge_provider_id: str, refund_id: int) -> RefundState | None:
         """Return the Refund of a PaymentIntent that carries our id."""
-        async for refund in self._listed(self._stripe.v1.refunds.list_async, {"payment_intent": charge_provider_id}):
-            found = self._refund(refund)
+        mine: Json = {"payment_intent": charge_provider_id}
+        async for found in self._listed(self._refund, self._stripe.v1.refunds.list_async, mine):
             if found.refund_id == refund_id:
                 return found
         return None
@@ -41,19 +41,18 @@ class StripeBack(StripeCalls):
     async def charges_since(self, since: datetime) -> list[Charge]:
         """Return PaymentIntents made since an instant that carry a payment's id."""
         params = _since(since) | {"expand": ["data.latest_charge"]}
-        listed = self._listed(self._stripe.v1.payment_intents.list_async, params)
-        found = [self._charge(intent) async for intent in listed]
-        return [charge for charge in found if charge.payment_id is not None]
+        listed = self._listed(self._charge, self._stripe.v1.payment_intents.list_async, params)
+        return [charge async for charge in listed if charge.payment_id is not None]
 
     async def refunds_since(self, since: datetime) -> list[RefundState]:
         """Return Refunds made since an instant."""
-        listed = self._listed(self._stripe.v1.refunds.list_async, _since(since))
-        return [self._refund(refund) async for refund in listed]
+        listed = self._listed(self._refund, self._stripe.v1.refunds.list_async, _since(since))
+        return [refund async for refund in listed]
 
     async def disputes_since(self, since: datetime) -> list[DisputeState]:
         """Return Disputes opened since an instant."""
-        listed = self._listed(self._stripe.v1.disputes.list_async, _since(since))
-        return [self._dispute(dispute) async for dispute in listed]
+        listed = self._listed(self._dispute, self._stripe.v1.disputes.list_async, _since(since))
+        return [dispute async for dispute in listed]
 
     def _refund(self, refund: Json) -> RefundState:
         return refund_of(refund, self._currency)

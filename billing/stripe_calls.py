@@ -83,13 +83,13 @@ class StripeCalls:
     def _charge(self, intent: Json) -> Charge:
         return charge_of(intent, self._currency)
 
-    async def _listed(self, method: Method, params: Json) -> AsyncIterator[Json]:
+    async def _listed(self, shape: Callable[[Json], T], method: Method, params: Json) -> AsyncIterator[T]:
         """Yield all objects of a list, page by page."""
         params = {**params, "limit": 100}
         while True:
             page: Json = self._decode(await self._call(method, params), dict)
             for thing in page["data"]:
-                yield thing
+                yield _read(thing, shape)
             if not page.get("has_more"):
                 return
             params["starting_after"] = page["data"][-1]["id"]
@@ -117,10 +117,14 @@ class StripeCalls:
             raise OutcomeUnknown("Stripe's answer cannot be read") from error
 
     def _decode(self, thing: stripe.StripeObject, shape: Callable[[Json], T]) -> T:
-        try:
-            return shape(thing.to_dict())
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise OutcomeUnknown("Stripe's answer cannot be read") from error
+        return _read(thing.to_dict(), shape)
+
+
+def _read(thing: Json, shape: Callable[[Json], T]) -> T:
+    try:
+        return shape(thing)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise OutcomeUnknown("Stripe's answer cannot be read") from error
 
 
 def keyed(key: str) -> dict[str, str]:

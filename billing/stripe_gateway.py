@@ -174,10 +174,8 @@ class StripeGateway(StripeBack):
         Listed, not searched: Stripe's search index may be a minute or, in an outage, hours behind. And listed from
         the newest on without asking since when: Stripe's clock and ours need not agree.
         """
-        async for intent in self._listed(
-            self._stripe.v1.payment_intents.list_async, {"customer": customer_provider_id}
-        ):
-            charge = self._charge(intent)
+        mine: Json = {"customer": customer_provider_id}
+        async for charge in self._listed(self._charge, self._stripe.v1.payment_intents.list_async, mine):
             if charge.payment_id == payment_id:
                 return charge
         return None

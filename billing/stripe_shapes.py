@@ -99,7 +99,8 @@ def refund_of(refund: Json, currency: Currency) -> RefundState:
     return RefundState(
         provider_id=refund["id"],
         charge_provider_id=reference(refund.get("payment_intent")),
-        status=_REFUNDS[refund["status"]],
+        # Stripe leaves it empty for refunds that are on their way by some routes.
+        status=_REFUNDS[refund["status"]] if refund.get("status") else RefundStatus.PENDING,
         amount=from_stripe(currency, refund["amount"]),
         refund_id=own_id(refund, REFUND_KEY),
         failure=refund.get("failure_reason") or "",
