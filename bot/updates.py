@@ -29,8 +29,9 @@ ALLOWED = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
 _AT_ONCE = 512
 """Updates in hand at the same time; beyond that they wait in the queue, and are safe in the database."""
 _POLL_SECONDS = 30
-_ATTEMPTS = 3
-"""An update that was in hand at so many crashes is left alone."""
+_ATTEMPTS = 20
+"""An update that was waiting or in hand at so many crashes is left alone: far more than a bad day's kills, which
+are not its fault, and an end to a start that can never succeed."""
 _KEEP = 3 * DAY
 """Telegram repeats an update for a day at most; handled rows are kept longer so that a repeat is known."""
 
