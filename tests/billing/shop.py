@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import uvicorn
@@ -38,8 +38,19 @@ def spoil_charges(stripe: StripeStandIn, fault: str, *, times: int | None = 1) -
     stripe.control.fault(fault, method="POST", path="/v1/payment_intents", times=times)
 
 
+@contextlib.contextmanager
+def impatient(gateway: StripeGateway, fault: str = "hang") -> Iterator[None]:
+    """Have the gateway wait two seconds only, where what goes wrong is that no answer comes."""
+    patience = gateway._timeout_s
+    gateway._timeout_s = 2.0 if fault.startswith("hang") else patience
+    try:
+        yield
+    finally:
+        gateway._timeout_s = patience
+
+
 @contextlib.asynccontextmanager
-async def open_shop(clock: ManualClock, *, timeout_s: float = 5.0, currency: str = "usd") -> AsyncIterator[Shop]:
+async def open_shop(clock: ManualClock, *, currency: str = "usd") -> AsyncIterator[Shop]:
     """A shop of one's own, on the test's clock."""
     stand_in = StripeStandIn(now=lambda: int(clock.now().timestamp()))
     listener = socket.create_server(("127.0.0.1", 0))
@@ -54,7 +65,7 @@ async def open_shop(clock: ManualClock, *, timeout_s: float = 5.0, currency: str
         currency=Currency.of(currency),
         webhook_secret=WEBHOOK_SECRET,
         api_url=stand_in.base_url,
-        timeout_s=timeout_s,
+        timeout_s=60,  # no machine is so slow; who tests a time-out says `impatient`
     )
     try:
         yield Shop(stand_in, gateway)

@@ -12,7 +12,7 @@ from billing.db import Database
 from billing.gateway import Charge, ChargeRequest, OutcomeUnknown
 from billing.models import Customer, Invoice, PaymentStatus
 from billing.stripe_gateway import StripeGateway
-from tests.billing.shop import MASTERCARD, spoil_charges
+from tests.billing.shop import MASTERCARD, impatient, spoil_charges
 from tests.billing.till import Till, open_till
 
 MINUTE = timedelta(minutes=1)
@@ -20,7 +20,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 async def till(sqlite_database: Database, clock: ManualClock) -> AsyncIterator[Till]:
-    async with open_till(sqlite_database, clock, timeout_s=1.0) as opened:
+    async with open_till(sqlite_database, clock) as opened:
         yield opened
         await opened.check()
 
@@ -54,7 +54,8 @@ async def test_one_charge_whatever_the_first_answer(till: Till, fault: str) -> N
     """A payment whose answer was lost is asked again with its key: exactly one charge, the invoice paid."""
     customer, invoice = await owing(till)
     spoil_charges(till.stripe, fault)
-    await till.work()
+    with impatient(till.gateway, fault):
+        await till.work()
     (payment,) = await till.payments(customer)
     assert payment.status in (PaymentStatus.UNKNOWN, PaymentStatus.CREATED)
     await till.pass_time(10 * MINUTE, step=MINUTE)
@@ -235,7 +236,7 @@ async def test_a_bad_key_leaves_payments_waiting_and_tells_the_operator_once_a_d
     customer, invoice = await owing(till)
     good = till.gateway._stripe
     bad = StripeGateway(
-        api_key="sk_test_bad", currency=till.gateway._currency, api_url=till.stripe.base_url, timeout_s=1
+        api_key="sk_test_bad", currency=till.gateway._currency, api_url=till.stripe.base_url, timeout_s=60
     )
     till.gateway._stripe = bad._stripe
     await till.work()
@@ -262,5 +263,5 @@ async def test_a_charge_that_is_refused_as_it_stands_is_shown_to_the_operator(ti
 
 async def test_the_gateway_says_unknown_when_it_took_too_long(till: Till) -> None:
     till.stripe.control.fault("hang_before", path="/v1/payment_methods/*", method="GET")
-    with pytest.raises(OutcomeUnknown):
+    with impatient(till.gateway), pytest.raises(OutcomeUnknown):
         await till.gateway.get_card("pm_x")

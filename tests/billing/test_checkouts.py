@@ -21,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 async def till(sqlite_database: Database, clock: ManualClock) -> AsyncIterator[Till]:
-    async with open_till(sqlite_database, clock, timeout_s=1.0) as opened:
+    async with open_till(sqlite_database, clock) as opened:
         yield opened
 
 

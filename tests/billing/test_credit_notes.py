@@ -35,7 +35,7 @@ REFUND_FAILS = "4000000000005126"
 
 @pytest.fixture
 async def till(database: Database, clock: ManualClock) -> AsyncIterator[Till]:
-    async with open_till(database, clock, timeout_s=1.0) as opened:
+    async with open_till(database, clock) as opened:
         yield opened
         await opened.check()
 
@@ -275,7 +275,9 @@ async def test_hours_taken_back_after_their_invoice_are_credited_once(till: Till
     async with till.database.transaction() as session:
         subscription = await session.get_one(Subscription, subscription.id)
         await subscriptions.end(session, subscription, at=at("2026-01-11"))
-        usage = await session.get_one(Usage, (subscription.id, Month(2026, 1)), populate_existing=True)
+        usage = await session.get_one(
+            Usage, (Month(2026, 1), subscription.customer_id, subscription.id), populate_existing=True
+        )
         assert usage.hours == 240
     for expected in (1, 0):
         assert await taken_back.credit_all(till.database, currency=USD, now=now) == expected

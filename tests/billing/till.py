@@ -281,7 +281,7 @@ async def _next_number(session: Any, year: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def open_till(database: Database, clock: ManualClock, *, timeout_s: float = 5.0) -> AsyncIterator[Till]:
+async def open_till(database: Database, clock: ManualClock) -> AsyncIterator[Till]:
     """A till on a database, with a stand-in of its own on a free port."""
-    async with open_shop(clock, timeout_s=timeout_s) as shop:
+    async with open_shop(clock) as shop:
         yield Till(database, clock, shop.stripe, shop.gateway)

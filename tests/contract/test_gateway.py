@@ -24,14 +24,24 @@ from billing.gateway import (
 from billing.models import CheckoutPurpose, EventKind
 from billing.money import Currency
 from billing.stripe_gateway import StripeGateway
-from tests.billing.shop import ASKS_ALWAYS, DECLINES, LOST, VISA, WEBHOOK_SECRET, Shop, open_shop, spoil_charges
+from tests.billing.shop import (
+    ASKS_ALWAYS,
+    DECLINES,
+    LOST,
+    VISA,
+    WEBHOOK_SECRET,
+    Shop,
+    impatient,
+    open_shop,
+    spoil_charges,
+)
 
 RETURN_URL = "https://shop.example/checkout/done"
 
 
 @pytest.fixture
 async def shop(clock: ManualClock) -> AsyncIterator[Shop]:
-    async with open_shop(clock, timeout_s=1.0) as opened:
+    async with open_shop(clock) as opened:
         yield opened
 
 
@@ -271,7 +281,7 @@ async def test_every_failure_has_its_name_and_the_same_key_charges_once(
 ) -> None:
     request = charge_request(payer, await saved_card(shop, payer))
     spoil_charges(shop.stripe, fault)
-    with pytest.raises(error):
+    with impatient(shop.gateway, fault), pytest.raises(error):
         await shop.gateway.charge(request)
     if fault == "error_after":  # kept for the key for ever; looking for it finds it
         found = await shop.gateway.find_charge(payer, 17)
@@ -286,7 +296,7 @@ async def test_every_failure_has_its_name_and_the_same_key_charges_once(
 async def test_an_answer_lost_while_the_owner_is_asked(shop: Shop, payer: str, fault: str) -> None:
     request = charge_request(payer, await saved_card(shop, payer, ASKS_ALWAYS))
     shop.stripe.control.fault(fault, method="POST", path="/v1/payment_intents/*/confirm")
-    with pytest.raises(OutcomeUnknown):
+    with impatient(shop.gateway, fault), pytest.raises(OutcomeUnknown):
         await shop.gateway.charge(request)
     charge = await shop.gateway.charge(request)
     assert charge.status is ChargeStatus.ACTION
