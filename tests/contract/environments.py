@@ -34,21 +34,28 @@ class StandIn:
 
     Attributes:
         name: of its script in `stand_ins`.
-        package: what is installed, without what it says that it needs.
+        package: what is installed, without what it says that it needs; with `[extras]`, with what they need.
         needs: what it needs of that.
         python: the least version that it runs with.
+        debian: `package` is one of Debian's, of pure Python, and is unpacked beside the environment.
     """
 
     name: str
     package: str
     needs: tuple[str, ...]
     python: tuple[int, int] = (3, 11)
+    debian: bool = False
 
     @property
     def folder(self) -> Path:
         """Where its environment is; another one when anything of it changes."""
         key = hashlib.sha256(repr((self, sys.version_info[:2])).encode()).hexdigest()[:12]
         return _CACHE / f"{self.name}-{key}"
+
+    @property
+    def modules(self) -> Path:
+        """Where Debian's modules are."""
+        return self.folder / "debian" / "usr" / "lib" / "python3" / "dist-packages"
 
 
 PROXMOX = StandIn("proxmox", "fakepve==0.5.0", ("aiohttp>=3.14.3,<4", "cryptography>=50"))
@@ -66,13 +73,19 @@ HETZNER = StandIn(
     ),
     python=(3, 12),
 )
+CLOUD_INIT = StandIn(
+    "cloud-init",
+    "cloud-init",
+    ("configobj>=5", "jinja2>=3", "jsonpatch>=1.32", "jsonschema>=4", "oauthlib>=3", "pyyaml>=6", "requests>=2"),
+    debian=True,
+)
 EC2 = StandIn("ec2", "moto[ec2]==5.2.5", ("flask>=3,<4", "flask-cors>=6,<7"))
 
 
 @contextmanager
 def served(stand_in: StandIn) -> Iterator[str]:
     """Run a stand-in on a free port, and yield its address; skip the test where it cannot be had."""
-    python = _python_of(stand_in)
+    python = python_of(stand_in)
     with TemporaryDirectory() as folder:
         command = [str(python), str(_SCRIPTS / f"{stand_in.name}.py"), "0"]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 ours
@@ -91,8 +104,8 @@ def _first_line(process: subprocess.Popen[str]) -> str:
     return address
 
 
-def _python_of(stand_in: StandIn) -> Path:
-    """Return the interpreter of its environment, made now unless it is there."""
+def python_of(stand_in: StandIn) -> Path:
+    """Return the interpreter of its environment, made now unless it is there; skip the test where it cannot be."""
     if stand_in.name in _missing:
         pytest.skip(_missing[stand_in.name])
     python, done = stand_in.folder / "bin" / "python", stand_in.folder / ".done"
@@ -103,11 +116,17 @@ def _python_of(stand_in: StandIn) -> Path:
             try:
                 _install(stand_in)
             except (OSError, subprocess.SubprocessError) as error:
-                said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-                _missing[stand_in.name] = f"{stand_in.package} cannot be installed: {said}"
+                shutil.rmtree(stand_in.folder, ignore_errors=True)
+                _missing[stand_in.name] = f"{stand_in.package} cannot be installed: {_last_words(error)}"
                 pytest.skip(_missing[stand_in.name])
             done.touch()
     return python
+
+
+def _last_words(error: Exception) -> str:
+    """Return the last line of what a program complained of, or what kept it from running."""
+    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
+    return (said.strip() or str(error)).splitlines()[-1]
 
 
 def _install(stand_in: StandIn) -> None:
@@ -116,15 +135,25 @@ def _install(stand_in: StandIn) -> None:
         raise OSError(f"Python {stand_in.python[0]}.{stand_in.python[1]} or newer is not here")
     _run(base, "-m", "venv", "--clear", str(stand_in.folder))
     pip = (str(stand_in.folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    if "[" in stand_in.package:
+    if stand_in.debian:
+        _unpack(stand_in)
+        _run(*pip, *stand_in.needs)
+    elif "[" in stand_in.package:
         _run(*pip, stand_in.package, *stand_in.needs)
     else:
         _run(*pip, *stand_in.needs)
         _run(*pip, "--no-deps", stand_in.package)
 
 
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)  # noqa: S603 ours
+def _unpack(stand_in: StandIn) -> None:
+    """Fetch Debian's package and unpack it; nothing of it is run."""
+    _run("apt-get", "download", stand_in.package, cwd=stand_in.folder)
+    for file in stand_in.folder.glob("*.deb"):
+        _run("dpkg-deb", "-x", str(file), str(stand_in.folder / "debian"))
+
+
+def _run(*command: str, cwd: Path | None = None) -> None:
+    subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)  # noqa: S603
 
 
 def _interpreter(least: tuple[int, int]) -> str | None:
