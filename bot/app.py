@@ -32,11 +32,12 @@ from bot.jobs import CADENCE, Clockwork
 from bot.mail import Mailer, Server
 from bot.notices import Writer
 from bot.progress import Progress
+from bot.replicas import BEAT_SECONDS, Membership
 from bot.router import Routes
 from bot.server import WebServer
 from bot.settings import CannotStart, Settings
 from bot.stars import TelegramStars
-from bot.updates import UpdateStore
+from bot.updates import InOrderPerUser, UpdateStore
 from bot.web.health import Health
 from bot.web.pages import CheckoutPages
 from bot.web.routes import application
@@ -52,8 +53,9 @@ from cloud.specs import SpecMaker
 
 log = logging.getLogger(__name__)
 
-_STOP_SECONDS = 8.0
-"""How long workers may take to finish what is in hand when we stop."""
+_STOP_SECONDS = 4.0
+"""How long what is in hand may take when we stop: with the last messages ten seconds at most."""
+_UPDATES_EVERY = 0.5
 _MACHINES_EVERY = 1.0
 _MONEY_EVERY = 2.0
 _MESSAGES_EVERY = 1.0
@@ -76,8 +78,10 @@ class App:
         self.driver = compute.make_driver(settings)
         self.gateway = _gateway(settings)
         self.mailer = _mailer(settings)
-        self.store = UpdateStore(self.database, self.clock)
-        self.telegram = connection.build(settings, self.store)
+        self.membership = Membership(self.database)
+        self.store = UpdateStore(self.database, self.clock, self.membership.name)
+        self.processor = InOrderPerUser(self.store)
+        self.telegram = connection.build(settings, self.store, self.processor)
         product_key = ProductKey(settings.data_dir / "cluster_key")
         self.reconciler = Reconciler(
             self.database,
@@ -208,7 +212,7 @@ class App:
             stars=self.stars,
             bot=self.telegram.bot,
             chat_url=self.chat_url,
-            real=(await self.driver.capabilities()).real,
+            able=await self.driver.capabilities(),
             mailer=self.mailer,
             overdue=self.overdue,
         )
@@ -249,8 +253,10 @@ class App:
         dispatcher = Dispatcher(services, Routes.of(route for feature in FEATURES for route in feature.handlers()))
         self.telegram.add_handler(TypeHandler(Update, dispatcher.handle))
         server = WebServer(self._web(services), self.settings.listen)
+        await self.membership.beat()
         await self.telegram.start()
-        await self.store.resume(self.telegram.bot)
+        await self.store.forget()
+        await self.store.take(self.telegram.bot)
         clockwork = Clockwork(self.database, self.clock, self.scheduled)
         running = [asyncio.create_task(worker.run(), name=worker.name) for worker in workers]
         running.append(asyncio.create_task(clockwork.run(), name="clockwork"))
@@ -259,6 +265,7 @@ class App:
             connection.receive(
                 self.telegram,
                 self.store,
+                leads=self.membership.leads,
                 public_url=self.settings.public_url,
                 secret=self.settings.webhook_secret,
             ),
@@ -271,12 +278,23 @@ class App:
         updates.cancel()
         greeting.cancel()
         server.stop()
-        await self.telegram.stop()
+        self.store.stop()
         clockwork.stop()
         for worker in workers:
             worker.stop()
-        await _finish(running)
+        await asyncio.gather(self._finish_updates(), _finish(running))
         await asyncio.gather(serving, updates, greeting, return_exceptions=True)
+        await clockwork.give_back()
+        await self.store.give_back()
+        await self.membership.leave()
+
+    async def _finish_updates(self) -> None:
+        """Let updates that have begun end; what takes longer is broken off, and begun again by another process."""
+        stopping = asyncio.create_task(self.telegram.stop())
+        _, late = await asyncio.wait([stopping], timeout=_STOP_SECONDS)
+        if late:
+            self.processor.cut_off()
+        await stopping
 
     def _web(self, services: Services) -> Starlette:
         async def look(session_id: str) -> None:
@@ -318,7 +336,18 @@ class App:
         async def messages() -> bool:
             return await chores.send_messages(self, outbox)
 
+        async def updates() -> bool:
+            await self.store.take(self.telegram.bot)
+            return False
+
+        async def living() -> bool:
+            if not await self.membership.beat():
+                self.store.lost()
+            return False
+
         return [
+            Worker("replicas", living, every=BEAT_SECONDS),
+            Worker("updates", updates, every=_UPDATES_EVERY),
             Worker("machines", machines_, every=_MACHINES_EVERY),
             Worker("money", money, every=_MONEY_EVERY),
             Worker("messages", messages, every=_MESSAGES_EVERY),

@@ -26,7 +26,7 @@ class TelegramUnreachable(CannotStart):
     """The Bot API did not answer, or refused the token."""
 
 
-def build(settings: Settings, store: UpdateStore) -> Ptb:
+def build(settings: Settings, store: UpdateStore, processor: InOrderPerUser) -> Ptb:
     """Return the bot and its queue; the library fetches nothing by itself (see `updates.py`)."""
     url = settings.telegram_api_url
     return (
@@ -39,7 +39,7 @@ def build(settings: Settings, store: UpdateStore) -> Ptb:
         .pool_timeout(30)
         .get_updates_request(ReadableUpdates())
         .update_queue(store.queue)
-        .concurrent_updates(InOrderPerUser(store))
+        .concurrent_updates(processor)
         .updater(None)
         .job_queue(None)
         .build()
@@ -68,8 +68,8 @@ async def open_bot(telegram: Ptb) -> None:
             return
 
 
-async def receive(telegram: Ptb, store: UpdateStore, *, public_url: str, secret: str) -> None:
-    """Have Telegram send updates to our web endpoint, or fetch them for ever where it cannot reach us."""
+async def receive(telegram: Ptb, store: UpdateStore, *, leads: asyncio.Event, public_url: str, secret: str) -> None:
+    """Have Telegram send updates to our web endpoint, or fetch them while `leads` where it cannot reach us."""
     wait = 1.0
     while True:
         try:
@@ -82,4 +82,4 @@ async def receive(telegram: Ptb, store: UpdateStore, *, public_url: str, secret:
             log.warning("telling Telegram where updates go: %s; again in %.0f s", error.message, wait)
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
-    await poll(telegram.bot, store)
+    await poll(telegram.bot, store, leads)

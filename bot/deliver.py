@@ -30,7 +30,7 @@ _AT_ONCE: Mapping[Channel, int] = MappingProxyType({Channel.CHAT: 60, Channel.MA
 """Notices in hand: two seconds of Telegram's pace, and what a mail server bears from one client."""
 _PATIENCE = 0.5
 """Seconds that a step waits for slow ones; they go on while the next step takes others."""
-_FINISH = 5.0
+_FINISH = 3.0
 """Seconds that what is in hand may take when we stop."""
 _WAITS = (5, 15, 60, 300, 900, 3600)
 """Seconds between tries; the last one again and again."""

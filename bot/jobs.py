@@ -88,6 +88,12 @@ class Clockwork:
         """End `run` after the jobs in hand."""
         self._stopping.set()
 
+    async def give_back(self) -> None:
+        """Let others run at once what was broken off here."""
+        held = update(JobRun).where(JobRun.leased_by == self._owner, JobRun.leased_until.is_not(None))
+        async with self.database.transaction() as session:
+            await session.execute(held.values(leased_until=_NEVER))
+
     async def _second(self) -> None:
         """Wait a second, or until the clock jumps or we stop."""
         before = self.clock.now()
@@ -107,7 +113,8 @@ class Clockwork:
             log.exception("job %s", name)
             error = f"{type(failure).__name__}: {failure}"[:_ERROR]
         async with self.database.transaction() as session:
-            ended = update(JobRun).where(JobRun.name == name).values(leased_until=None, leased_by="", error=error)
+            mine = JobRun.name == name, JobRun.leased_by == self._owner
+            ended = update(JobRun).where(*mine).values(leased_until=None, leased_by="", error=error)
             await session.execute(ended if error else ended.values(finished_at=now))
         return True
 

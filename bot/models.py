@@ -21,15 +21,37 @@ class ChatUpdate(Base):
             sqlite_where=sa.text("handled_at IS NULL"),
             postgresql_where=sa.text("handled_at IS NULL"),
         ),
+        Index(
+            "ix_chat_updates_lane_waiting",
+            "lane",
+            "id",
+            sqlite_where=sa.text("handled_at IS NULL"),
+            postgresql_where=sa.text("handled_at IS NULL"),
+        ),
         Index(None, "handled_at"),
     )
 
     id: Mapped[Id] = mapped_column(autoincrement=False)
     """Telegram's update id: the same update twice is one row."""
+    lane: Mapped[int | None] = mapped_column(sa.BigInteger())
+    """The chat, or the person where there is none: what must stay in order. None where an older version wrote it."""
     payload: Mapped[dict[str, Any]]
     received_at: Mapped[datetime]
     handled_at: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
+    """How many processes died that had it in hand."""
+    leased_by: Mapped[str | None] = mapped_column(sa.String(64))
+    """Which process has it in hand, as long as that process lives (see `Replica`)."""
+
+
+class Replica(Base):
+    """A process that serves this database. By the database's own clock, which is one for all of them."""
+
+    __tablename__ = "replicas"
+
+    name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
 
 
 class Awaiting(Base):

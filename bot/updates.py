@@ -1,22 +1,28 @@
 """Updates from Telegram: stored before they are acknowledged, handled in order per user, users side by side.
 
 The library acknowledges an update when it has fetched it. A process that dies then would lose it, so the update is
-a row first, and the row is marked when it has been handled; at start the rows that are left are handled again.
+a row first, and the row is marked when it has been handled. Any number of processes share the rows; what one leaves
+is handled by another, or by itself when it is back.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Row, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 from telegram import Bot, Update
-from telegram.error import RetryAfter, TelegramError
+from telegram.error import Conflict, RetryAfter, TelegramError
 from telegram.ext import BaseUpdateProcessor
 from telegram.request import HTTPXRequest
 
+from billing import leases, sql
 from billing.clock import DAY, Clock
 from billing.db import Database
 from bot.models import ChatUpdate
@@ -24,94 +30,276 @@ from bot.pace import seconds
 
 log = logging.getLogger(__name__)
 
+_earlier = aliased(ChatUpdate, name="earlier")
+
 ALLOWED = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
 """Kinds of updates that we ask for."""
 _AT_ONCE = 512
 """Updates in hand at the same time; beyond that they wait in the queue, and are safe in the database."""
+_IN_HAND = 2048
+"""Updates that a process claims; what comes beyond waits in the database for whoever has room."""
 _POLL_SECONDS = 30
+_CONFLICT_SECONDS = 1.0
+_SUSPECT = 3
+"""An update that was waiting or in hand at so many crashes may be their cause: such are handled one at a time."""
 _ATTEMPTS = 20
-"""An update that was waiting or in hand at so many crashes is left alone: far more than a bad day's kills, which
-are not its fault, and an end to a start that can never succeed."""
+"""One that was at so many is left alone: far more than a bad day's kills, which are not its fault, and an end to a
+start that can never succeed."""
+_OLDER_VERSION = timedelta(minutes=1)
+_LANES = 0x6C616E65 << 32
+"""Where the numbers of our advisory locks on PostgreSQL begin; "lane" in ASCII."""
+_NOBODY = -1
+"""The lane of updates that have neither chat nor person."""
 _KEEP = 3 * DAY
 """Telegram repeats an update for a day at most; handled rows are kept longer so that a repeat is known."""
 
 
 class UpdateStore:
-    """The rows of updates, and the queue of those to be handled by this process."""
+    """The rows of updates, and the queue of those that this process has in hand.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        """Start with an empty queue; `resume` fills it with what an earlier process left."""
+    A row is claimed by writing the process' name into it, and stays so while the process lives. In a lane (a chat)
+    nobody claims a row while another process has an earlier one in hand: so order holds across processes.
+    """
+
+    def __init__(self, database: Database, clock: Clock, owner: str = "") -> None:
+        """Start with an empty queue; `take` fills it with what others left."""
         self._database = database
         self._clock = clock
+        self._owner = owner or leases.new_owner()
+        self._mine: dict[int, int] = {}
+        """Lanes of the updates in hand, by the updates' ids."""
+        self._suspects: set[int] = set()
+        self._ended: set[int] = set()
+        """Handled, but the database could not be told."""
+        self._stopping = False
         self.queue: asyncio.Queue[object] = asyncio.Queue()
 
     async def add(self, payloads: Sequence[dict[str, Any]], bot: Bot) -> None:
-        """Store updates as they came and queue those that are new; returns when they are safe."""
+        """Store updates as they came, and queue those that are new and ours; returns when they are safe."""
+        updates = {payload["update_id"]: _read(payload, bot) for payload in payloads}
+        room = 0 if self._stopping else max(0, _IN_HAND - len(self._mine))
+        # In hand before they are stored: whoever looks for rows that we lost sight of must not take these for such.
+        wanted = {key: _lane(found) for key, found in updates.items() if found is not None and key not in self._mine}
+        ours = dict(sorted(wanted.items())[:room])
+        self._mine |= ours
+        claimed: set[int] = set()
+        try:
+            claimed = await self._insert(payloads, {key: _lane(found) for key, found in updates.items()}, ours)
+        finally:
+            for key in ours.keys() - claimed:
+                self._mine.pop(key, None)
+        for key in sorted(claimed):
+            await self.queue.put(updates[key])
+
+    async def _insert(
+        self, payloads: Sequence[dict[str, Any]], lanes: Mapping[int, int], ours: Collection[int]
+    ) -> set[int]:
+        """Write rows; return which are new and claimed by us."""
         now = self._clock.now()
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        values = [
-            {"id": payload["update_id"], "payload": payload, "received_at": now, "attempts": 0} for payload in payloads
+        rows = [
+            {
+                "id": payload["update_id"],
+                "payload": payload if lanes[payload["update_id"]] else {},
+                "lane": lanes[payload["update_id"]],
+                "received_at": now,
+                # What cannot be read is kept from coming again, and no more.
+                "handled_at": None if lanes[payload["update_id"]] else now,
+                "attempts": 0,
+                "leased_by": self._owner if payload["update_id"] in ours else None,
+            }
+            for payload in {payload["update_id"]: payload for payload in payloads}.values()
         ]
         async with self._database.transaction() as session:
-            new = set(
-                await session.scalars(
-                    insert(ChatUpdate).values(values).on_conflict_do_nothing().returning(ChatUpdate.id)
-                )
+            await self._hold_lanes(session, {row["lane"] for row in rows})
+            insert = sql.inserting(session, ChatUpdate).values(rows).on_conflict_do_nothing()
+            new = set((await session.execute(insert.returning(sql.table(ChatUpdate).c.id))).scalars()) & set(ours)
+            if not new:
+                return new
+            elsewhere = exists().where(
+                _earlier.lane == ChatUpdate.lane,
+                _earlier.handled_at.is_(None),
+                _earlier.id < ChatUpdate.id,
+                _earlier.leased_by.is_distinct_from(self._owner),
             )
-        for payload in payloads:
-            if payload["update_id"] in new:
-                await self._queue(payload, bot)
+            waits = update(ChatUpdate).where(ChatUpdate.id.in_(new), elsewhere).values(leased_by=None)
+            return new - set(await session.scalars(waits.returning(ChatUpdate.id)))
 
-    async def resume(self, bot: Bot) -> None:
-        """Queue what an earlier process stored and did not handle, oldest first; forget old rows."""
+    async def _hold_lanes(self, session: AsyncSession, lanes: Collection[int]) -> None:
+        """Have other processes that add to these lanes wait for our end; SQLite has one writer at a time anyway."""
+        if not self._database.is_sqlite:
+            numbers = func.unnest(postgresql.array([_LANES ^ lane for lane in sorted(lanes)])).column_valued()
+            await session.execute(select(func.pg_advisory_xact_lock(numbers)))
+
+    async def take(self, bot: Bot) -> None:
+        """Queue what nobody has in hand and has no earlier one in its lane: left by another process, or by the dead.
+
+        Those that were in hand at several deaths come one by one: one of them may be the cause.
+        """
+        for update_id in sorted(self._ended):
+            await self.done(update_id, bot)
+        room = _IN_HAND - len(self._mine)
+        if self._stopping or room <= 0:
+            return
+        async with self._database.read() as session:
+            if await session.scalar(self._free().limit(1)) is None:
+                return
+        async with self._database.transaction() as session:
+            rows = list(
+                await session.scalars(self._free().limit(room).with_for_update(skip_locked=True, of=ChatUpdate))
+            )
+            taken = [row for row in rows if self._keep(row)]
+        for row in taken:
+            await self._queue(row.id, row.payload, bot)
+
+    def _free(self) -> Select[ChatUpdate]:
+        # An older version's process has it in memory, and no name in it; it is given a minute.
+        known = or_(ChatUpdate.lane.is_not(None), ChatUpdate.received_at < self._clock.now() - _OLDER_VERSION)
+        lost_sight_of = and_(ChatUpdate.leased_by == self._owner, ChatUpdate.id.not_in(self._mine))
+        first = ~exists().where(
+            _earlier.lane == ChatUpdate.lane, _earlier.handled_at.is_(None), _earlier.id < ChatUpdate.id
+        )
+        return (
+            select(ChatUpdate)
+            .where(ChatUpdate.handled_at.is_(None), or_(and_(ChatUpdate.leased_by.is_(None), known), lost_sight_of))
+            .where(first, *([ChatUpdate.attempts < _SUSPECT] if self._suspects else []))
+            .order_by(ChatUpdate.id)
+        )
+
+    def _keep(self, row: ChatUpdate) -> bool:
+        """Claim a row, or leave it for later, or alone."""
+        if row.attempts >= _ATTEMPTS:
+            log.error("update %s was in hand at %s crashes: left alone", row.id, row.attempts)
+            row.handled_at = self._clock.now()
+            return False
+        if row.attempts >= _SUSPECT:
+            if self._suspects:
+                return False
+            self._suspects.add(row.id)
+        row.leased_by = self._owner
+        self._mine[row.id] = row.lane or 0
+        return True
+
+    async def forget(self) -> None:
+        """Remove rows that Telegram will not repeat any more."""
         async with self._database.transaction() as session:
             await session.execute(delete(ChatUpdate).where(ChatUpdate.handled_at < self._clock.now() - _KEEP))
-            rows = (
-                await session.scalars(select(ChatUpdate).where(ChatUpdate.handled_at.is_(None)).order_by(ChatUpdate.id))
-            ).all()
-            for row in rows:
-                row.attempts += 1
-                if row.attempts > _ATTEMPTS:
-                    log.error("update %s was in hand at %s crashes: left alone", row.id, _ATTEMPTS)
-                    row.handled_at = self._clock.now()
-        for row in rows:
-            if row.handled_at is None:
-                await self._queue(row.payload, bot)
 
-    async def _queue(self, payload: dict[str, Any], bot: Bot) -> None:
-        try:
-            update = Update.de_json(payload, bot)
-        except Exception as error:  # noqa: BLE001 whatever the library makes of a shape that it does not know
-            # Refusing it would have Telegram send it again and again, with all that come after it waiting.
-            log.warning("update %s cannot be read: %s", payload["update_id"], error)
-            await self.done(payload["update_id"])
+    async def _queue(self, update_id: int, payload: dict[str, Any], bot: Bot) -> None:
+        update = _read(payload, bot)
+        if update is None:
+            await self.done(update_id, bot)
         else:
             await self.queue.put(update)
 
-    async def done(self, update_id: int) -> None:
+    def is_mine(self, update_id: int) -> bool:
+        """Return whether an update from the queue is still to be handled here."""
+        return update_id in self._mine and not self._stopping
+
+    async def done(self, update_id: int, bot: Bot) -> None:
         """Mark an update as handled; what people typed, a voucher's code for one, is kept no longer than needed."""
-        ended = {"handled_at": self._clock.now(), "payload": {}}
+        lane = self._mine.get(update_id, 0)
+        self._ended.add(update_id)
+        ended = {"handled_at": self._clock.now(), "payload": {}, "leased_by": None}
         async with self._database.transaction() as session:
-            await session.execute(update(ChatUpdate).where(ChatUpdate.id == update_id).values(ended))
+            await session.execute(
+                update(ChatUpdate).where(ChatUpdate.id == update_id, ChatUpdate.leased_by == self._owner).values(ended)
+            )
+            following = None if self._database.is_sqlite else await self._following(session, lane)
+        self._ended.discard(update_id)
+        self._mine.pop(update_id, None)
+        self._suspects.discard(update_id)
+        if following is not None:
+            self._mine[following.id] = lane
+            await self._queue(following.id, following.payload, bot)
+
+    async def _following(self, session: AsyncSession, lane: int) -> Row[int, dict[str, Any]] | None:
+        """Claim what another process has added to a lane behind ours, without waiting for the next look."""
+        if self._stopping:
+            return None
+        next_id = select(func.min(_earlier.id)).where(_earlier.lane == lane, _earlier.handled_at.is_(None))
+        claim = update(ChatUpdate).where(
+            ChatUpdate.id == next_id.scalar_subquery(), ChatUpdate.leased_by.is_(None), ChatUpdate.attempts < _SUSPECT
+        )
+        claimed = claim.values(leased_by=self._owner).returning(ChatUpdate.id, ChatUpdate.payload)
+        return (await session.execute(claimed)).one_or_none()
+
+    def lost(self) -> None:
+        """Drop what is queued: others took us for dead, and have it in hand. What has begun is finished."""
+        self._mine.clear()
+        self._suspects.clear()
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._stopping = True
+
+    async def give_back(self) -> None:
+        """Let others handle what was not."""
+        async with self._database.transaction() as session:
+            for update_id in self._ended:
+                ended = {"handled_at": self._clock.now(), "payload": {}}
+                await session.execute(
+                    update(ChatUpdate).where(ChatUpdate.id == update_id, ChatUpdate.handled_at.is_(None)).values(ended)
+                )
+            held = update(ChatUpdate).where(ChatUpdate.leased_by == self._owner, ChatUpdate.handled_at.is_(None))
+            await session.execute(held.values(leased_by=None))
+
+
+def _read(payload: dict[str, Any], bot: Bot) -> Update | None:
+    """Return an update, or none for what the library cannot make of it: refused, it would come for ever."""
+    try:
+        return Update.de_json(payload, bot)
+    except Exception as error:  # noqa: BLE001 whatever the library makes of a shape that it does not know
+        log.warning("update %s cannot be read: %s", payload.get("update_id"), error)
+        return None
+
+
+def _lane(update: Update | None) -> int:
+    """Return what an update must stay in order with: its chat, or its person; 0 for what cannot be read."""
+    if update is None:
+        return 0
+    if update.effective_chat is not None:
+        return update.effective_chat.id
+    return update.effective_user.id if update.effective_user else _NOBODY
 
 
 class InOrderPerUser(BaseUpdateProcessor):
-    """Handles the updates of one user one after the other, of different users at the same time."""
+    """Handles the updates of one lane one after the other, of different lanes at the same time."""
 
     def __init__(self, store: UpdateStore) -> None:
         """Take the store that is told what has been handled."""
         super().__init__(max_concurrent_updates=_AT_ONCE)
         self._store = store
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._busy: set[asyncio.Task[Any]] = set()
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
-        """Wait for this user's earlier updates (asyncio's locks are first come, first served), then handle."""
+        """Wait for this lane's earlier updates (asyncio's locks are first come, first served), then handle."""
         assert isinstance(update, Update)  # noqa: S101 what the store queues
-        user = update.effective_user.id if update.effective_user else 0
-        lock = self._locks.setdefault(user, asyncio.Lock())
+        lock = self._locks.setdefault(_lane(update), asyncio.Lock())
         async with lock:
-            await coroutine
-            await self._store.done(update.update_id)
+            if not self._store.is_mine(update.update_id):
+                if asyncio.iscoroutine(coroutine):
+                    coroutine.close()
+                return
+            handling = asyncio.ensure_future(coroutine)
+            self._busy.add(handling)
+            try:
+                await handling
+            except asyncio.CancelledError:
+                if handling.cancelled():
+                    return  # cut off: it is given back
+                raise
+            finally:
+                self._busy.discard(handling)
+            try:
+                await self._store.done(update.update_id, update.get_bot())
+            except (DBAPIError, OSError) as error:
+                log.warning("update %s is handled; the database is told later: %s", update.update_id, error)
+
+    def cut_off(self) -> None:
+        """Break off what is still being handled."""
+        for task in self._busy:
+            task.cancel()
 
     async def initialize(self) -> None:
         """Nothing to prepare."""
@@ -145,11 +333,14 @@ def _is_readable(update: dict[str, Any]) -> bool:
     return True
 
 
-async def poll(bot: Bot, store: UpdateStore) -> None:
-    """Fetch updates for ever: each batch is stored before the next request acknowledges it."""
+async def poll(bot: Bot, store: UpdateStore, leads: asyncio.Event) -> None:
+    """Fetch updates while this process is the one that polls: each batch is stored before it is acknowledged."""
     offset: int | None = None
     wait = 1.0
     while True:
+        if not leads.is_set():
+            offset = None
+            await leads.wait()
         try:
             updates = await bot.get_updates(offset, timeout=_POLL_SECONDS, allowed_updates=ALLOWED)
             if updates:
@@ -158,6 +349,10 @@ async def poll(bot: Bot, store: UpdateStore) -> None:
             wait = 1.0
         except RetryAfter as error:
             await asyncio.sleep(seconds(error))
+        except Conflict as error:
+            # Whoever polled before us is still at it, or has taken over from us: one of the two gives way at its beat.
+            log.warning("polling: %s", error)
+            await asyncio.sleep(_CONFLICT_SECONDS)
         except Exception as error:  # a database that is away for a moment must not leave us deaf until a restart
             log.warning("polling: %s; again in %.0f s", error, wait, exc_info=not isinstance(error, TelegramError))
             await asyncio.sleep(wait)

@@ -60,7 +60,9 @@ async def polling(telegram: Telegram, store: UpdateStore) -> AsyncIterator[None]
     app = Starlette(routes=[Route("/bot1:a/getUpdates", telegram.answer, methods=["POST"])])
     async with serving(app, before_stop=None) as url:
         bot = Bot("1:a", base_url=f"{url}/bot", get_updates_request=ReadableUpdates())
-        task = asyncio.create_task(poll(bot, store))
+        leads = asyncio.Event()
+        leads.set()
+        task = asyncio.create_task(poll(bot, store, leads))
         try:
             async with asyncio.timeout(10):
                 yield
