@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Row, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Exists, Row, Select, and_, delete, exists, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -115,12 +115,7 @@ class UpdateStore:
             new = set((await session.execute(insert.returning(sql.table(ChatUpdate).c.id))).scalars()) & set(ours)
             if not new:
                 return new
-            elsewhere = exists().where(
-                _earlier.lane == ChatUpdate.lane,
-                _earlier.handled_at.is_(None),
-                _earlier.id < ChatUpdate.id,
-                _earlier.leased_by.is_distinct_from(self._owner),
-            )
+            elsewhere = self._held_up(_earlier.leased_by.is_distinct_from(self._owner))
             waits = update(ChatUpdate).where(ChatUpdate.id.in_(new), elsewhere).values(leased_by=None)
             return new - set(await session.scalars(waits.returning(ChatUpdate.id)))
 
@@ -155,14 +150,20 @@ class UpdateStore:
         # An older version's process has it in memory, and no name in it; it is given a minute.
         known = or_(ChatUpdate.lane.is_not(None), ChatUpdate.received_at < self._clock.now() - _OLDER_VERSION)
         lost_sight_of = and_(ChatUpdate.leased_by == self._owner, ChatUpdate.id.not_in(self._mine))
-        first = ~exists().where(
-            _earlier.lane == ChatUpdate.lane, _earlier.handled_at.is_(None), _earlier.id < ChatUpdate.id
-        )
         return (
             select(ChatUpdate)
             .where(ChatUpdate.handled_at.is_(None), or_(and_(ChatUpdate.leased_by.is_(None), known), lost_sight_of))
-            .where(first, *([ChatUpdate.attempts < _SUSPECT] if self._suspects else []))
+            .where(~self._held_up(true()), *([ChatUpdate.attempts < _SUSPECT] if self._suspects else []))
             .order_by(ChatUpdate.id)
+        )
+
+    def _held_up(self, earlier: ColumnElement[bool]) -> Exists:
+        """Return whether such an earlier update is in the lane, or another process has any of the lane in hand."""
+        others = and_(_earlier.leased_by.is_not(None), _earlier.leased_by != self._owner)
+        return exists().where(
+            _earlier.lane == ChatUpdate.lane,
+            _earlier.handled_at.is_(None),
+            or_(and_(_earlier.id < ChatUpdate.id, earlier), and_(_earlier.id != ChatUpdate.id, others)),
         )
 
     def _keep(self, row: ChatUpdate) -> bool:
