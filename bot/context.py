@@ -18,7 +18,7 @@ from billing.stars import StarsDesk
 from billing.terms import Terms
 from bot.mail import Mailer
 from bot.settings import Settings
-from cloud.drivers.base import Driver
+from cloud.drivers.base import Capabilities, Driver
 from cloud.overdue import Overdue
 
 
@@ -40,12 +40,17 @@ class Services:
     """The way into the private chat, `https://t.me/the_bot`."""
     overdue: Overdue
     """Acts on the machines of those who do not pay."""
-    real: bool
-    """False where machines are simulated."""
+    able: Capabilities
+    """What the cloud can make."""
     mailer: Mailer | None = None
     """Hands in mail; none where no mail is sent."""
     wakers: dict[str, Callable[[], None]] = field(default_factory=dict)
     """How workers of this process are told that there is work, by name."""
+
+    @property
+    def real(self) -> bool:
+        """False where machines are simulated."""
+        return self.able.real
 
     def wake(self, worker: str) -> None:
         """Have a worker look now; in a process without it another one's will."""

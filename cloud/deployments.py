@@ -17,7 +17,8 @@ from billing.eligibility import Verdict
 from billing.errors import Conflict, NotFound
 from billing.models import Customer, Kind, Quote, Subscription
 from billing.terms import Terms
-from cloud import key_ring, names
+from cloud import key_ring, names, offering
+from cloud.drivers.base import Capabilities
 from cloud.models import ACTIVE, Deployment, Node, PowerWish, Role, State
 from cloud.ssh_keys import fingerprint, generate_host_key
 
@@ -71,19 +72,24 @@ async def confirm(
     terms: Terms,
     maintenance: bool = False,
     within: timedelta = PROVISION_WITHIN,
+    able: Capabilities | None = None,
 ) -> Outcome:
     """Make the deployment of a quote, once however often it is confirmed (rules.md 3.3, 3.5).
 
-    Takes the customer's lock: two orders that funds suffice for only one of cannot both pass.
+    Takes the customer's lock: two orders that funds suffice for only one of cannot both pass. `able` is what the
+    cloud can make; none: everything.
 
     Raises:
         NotFound: there is no such quote, or it is another's.
         NotSold: the offer had run out and the item is not sold any more.
+        NotOffered: the cloud cannot make it.
     """
     customer = await accounts.lock(session, customer.id)
     quote = await quotes.get(session, customer, quote_id)
     if quote.confirmed_at is not None:
         return Confirmed(await _of_quote(session, quote), again=True)
+    if able is not None:
+        offering.check(able, quotes.order_of(quote).item)
     if not quotes.is_valid(quote, now):
         before = quote.monthly
         return Lapsed(await quotes.requote(session, customer, quote, now), before)

@@ -37,6 +37,7 @@ _PATIENCE = 2.0
 """Seconds that a tick waits for slow acts; they go on while the next tick begins others."""
 _RENEW_SECONDS = claims.LEASE.total_seconds() / 3
 
+NO_CLUSTERS = "Kubernetes clusters cannot be made in this cloud."
 NOT_UP = "It does not answer since it was switched on."
 
 OnChange = Callable[[int], Awaitable[None]]
@@ -181,10 +182,8 @@ class Reconciler:
         cluster: ClusterSight | None = None
         if not errors and all(sight.ready for sight in sights):
             cluster, errors = await self._look_into(work, sights)
-        for kind, why in ((Refused, Why.REFUSED), (OutOfCapacity, Why.SOLD_OUT)):
-            for error in errors:
-                if isinstance(error, kind):
-                    return await self._fail(work, why, str(error), sights)
+        if final := _final(errors):
+            return await self._fail(work, *final, sights)
 
         async def write(session: AsyncSession, row: Deployment, now: datetime) -> bool:
             await records.seen(session, sights, now)
@@ -269,8 +268,10 @@ class Reconciler:
         """Take every machine that is not ready one step further, all at once; workers join a control plane."""
         missing = [node for node in work.nodes if node.seen_at is None]
         able = await self._machines.capabilities()
-        if work.deployment.kind is not Kind.K8S or not able.clusters:
+        if work.deployment.kind is not Kind.K8S:
             return await _all(self._machines.bring_up(work, node) for node in missing)
+        if missing and not able.clusters:
+            return [], [Refused(NO_CLUSTERS)]  # sold before the operator changed to this cloud
         workers = [node for node in missing if node.role is Role.WORKER]
         first = [node for node in missing if node not in workers]
         if workers and not first and not _server(work, (), able):
@@ -320,6 +321,15 @@ async def _all(acts: Iterable[Awaitable[Sight]]) -> tuple[list[Sight], list[Exce
         else:
             raise result  # cancelled: this is no answer of the cloud's
     return sights, errors
+
+
+def _final(errors: Sequence[Exception]) -> tuple[Why, str] | None:
+    """Return why it will never be, if one of these errors says so."""
+    for kind, why in ((Refused, Why.REFUSED), (OutOfCapacity, Why.SOLD_OUT)):
+        for error in errors:
+            if isinstance(error, kind):
+                return why, str(error)
+    return None
 
 
 def _members(work: Work, sights: Sequence[Sight]) -> list[Member]:

@@ -16,7 +16,7 @@ from bot.router import Answer, Route, answer, command, press
 from bot.view import View
 from bot.views import deploy as views
 from bot.views.deploy import ChooseAddress, ChooseKind, ChooseSize, ChooseWorkers, Confirm, Discard, UseName
-from cloud import deployments, key_ring, names
+from cloud import deployments, key_ring, names, offering
 from cloud.deployments import Confirmed, Lapsed, NameTaken, NotNow
 from cloud.names import BadName
 
@@ -43,7 +43,7 @@ def handlers() -> tuple[Route, ...]:
 
 async def _deploy(ctx: Context, text: str) -> View:
     if not text:
-        return views.kinds()
+        return views.kinds(clusters=ctx.services.able.clusters)
     order = parse_order(text)
     return views.usage() if order is None else await _order(ctx, order)
 
@@ -67,23 +67,25 @@ def _order_of(kind: Kind, size: str, name: str, workers: int, *, public: bool) -
     return order if item in catalog.ITEMS and order.possible else None
 
 
-async def _kinds(_: Context, __: Deploy) -> View:
-    return views.kinds()
+async def _kinds(ctx: Context, _: Deploy) -> View:
+    return views.kinds(clusters=ctx.services.able.clusters)
 
 
 async def _sizes(ctx: Context, press: ChooseKind) -> View:
+    offering.check(ctx.services.able, Item(press.kind, catalog.SIZES[0]))
     async with ctx.database.read() as session:
         return views.sizes(press.kind, await catalog.price_list(session, ctx.now), ctx.terms.currency)
 
 
 async def _addresses(ctx: Context, press: ChooseSize) -> View:
-    Item.parse(Item(press.kind, press.size).code)
+    offering.check(ctx.services.able, Item.parse(Item(press.kind, press.size).code))
     async with ctx.database.read() as session:
-        listed = await catalog.price_list(session, ctx.now)
+        listed = offering.only(ctx.services.able, await catalog.price_list(session, ctx.now))
     return views.addresses(press.kind, press.size, listed, ctx.terms.currency)
 
 
 async def _after_address(ctx: Context, press: ChooseAddress) -> View:
+    offering.check(ctx.services.able, Item(press.kind, press.size, press.public))
     if press.kind is Kind.K8S:
         return views.workers(press.size, public=press.public)
     return await _ask_name(ctx, Item(press.kind, press.size, press.public), 0)
@@ -111,6 +113,7 @@ async def _use_name(ctx: Context, press: UseName) -> View:
 
 async def _order(ctx: Context, order: Order) -> View:
     """Check the name, quote, and show the offer or what stands in its way."""
+    offering.check(ctx.services.able, order.item)
     try:
         name = names.check(order.name)
     except BadName as error:
@@ -131,6 +134,8 @@ async def _show(ctx: Context, press: ShowQuote) -> View:
     async with ctx.database.transaction() as session:
         quote = await quotes.get(session, ctx.customer, press.quote_id)
         before = quote.monthly
+        if quote.confirmed_at is None:
+            offering.check(ctx.services.able, quotes.order_of(quote).item)
         if quote.confirmed_at is None and not quotes.is_valid(quote, ctx.now):
             quote = await quotes.requote(session, ctx.customer, quote, ctx.now)
     if quote.confirmed_at is not None:
@@ -149,6 +154,7 @@ async def _confirm(ctx: Context, press: Confirm) -> View:
             terms=ctx.terms,
             maintenance=await _closed(session, ctx),
             within=timedelta(minutes=ctx.services.settings.provision_minutes),
+            able=ctx.services.able,
         )
         if isinstance(outcome, Confirmed) and ctx.message is not None:
             await deployments.show_in(session, ctx.customer, outcome.deployment.id, ctx.message.message_id)

@@ -11,7 +11,7 @@ from bot.links import Cancel, Home, Prices
 from bot.router import Route, command, press
 from bot.view import View
 from bot.views import home as views
-from cloud import deployments, key_ring
+from cloud import deployments, key_ring, offering
 from cloud.models import ACTIVE, Deployment
 
 
@@ -54,6 +54,7 @@ async def _screen(ctx: Context) -> View:
             has_key=await key_ring.has_key(session, ctx.customer),
             waiting=(kept[0].id, kept[0].name) if kept else None,
             is_admin=ctx.is_admin,
+            offers_clusters=ctx.services.able.clusters,
         )
     return views.home(data, ctx.terms.currency)
 
@@ -68,8 +69,8 @@ async def _help(ctx: Context, _: str) -> View:
 
 async def _prices(ctx: Context, _: str) -> View:
     async with ctx.database.read() as session:
-        listed = await catalog.price_list(session, ctx.now)
-    return views.prices(listed, ctx.terms.currency)
+        listed = offering.only(ctx.services.able, await catalog.price_list(session, ctx.now))
+    return views.prices(listed, ctx.terms.currency, clusters=ctx.services.able.clusters)
 
 
 async def _prices_tapped(ctx: Context, _: Prices) -> View:

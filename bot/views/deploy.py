@@ -78,14 +78,15 @@ class Discard(Press):
 WORKER_CHOICES = (1, 2, 3, 5, 10)
 
 
-def kinds() -> View:
-    """Return the first question."""
+def kinds(*, clusters: bool) -> View:
+    """Return the first question; `clusters` is whether they can be had."""
+    machine, cluster = (
+        Button(_("🖥 Machine"), ChooseKind(kind=Kind.VM)),
+        Button(_("☸️ Cluster"), ChooseKind(kind=Kind.K8S)),
+    )
     return View(
         _("What would you like to deploy?"),
-        (
-            (Button(_("🖥 Machine"), ChooseKind(kind=Kind.VM)), Button(_("☸️ Cluster"), ChooseKind(kind=Kind.K8S))),
-            (problems.home(),),
-        ),
+        ((machine, cluster) if clusters else (machine,), (problems.home(),)),
     )
 
 
@@ -234,11 +235,6 @@ def _ways(refusal: Refusal, quote: Quote) -> Rows:
             return ((Button(_("⚙️ Settings"), Settings()),),)
         case _:
             return ()
-
-
-def not_sold() -> View:
-    """Return the answer to an order of what has no price."""
-    return problems.problem(_("That is not for sale right now."), Button(_("💲 See what is"), Deploy()))
 
 
 def usage() -> View:

@@ -44,6 +44,7 @@ class HomeData:
         has_key: whether an SSH key is there.
         waiting: the oldest order that waits for something, as its id and name.
         is_admin: whether they run the business.
+        offers_clusters: whether clusters can be had here.
     """
 
     name: str
@@ -56,6 +57,7 @@ class HomeData:
     has_key: bool
     waiting: tuple[int, str] | None
     is_admin: bool
+    offers_clusters: bool
 
 
 def home(data: HomeData, currency: Currency) -> View:
@@ -63,8 +65,10 @@ def home(data: HomeData, currency: Currency) -> View:
     lines = [_("👋 Hello {name}!").format(name=bold(data.name or _("there")))]
     if data.machines or data.clusters:
         lines.append(_running(data))
-    else:
+    elif data.offers_clusters:
         lines.append(_("Here you rent virtual machines and Kubernetes clusters and pay for the hours you use."))
+    else:
+        lines.append(_("Here you rent virtual machines and pay for the hours you use."))
     if data.this_month:
         lines.append(_("This month so far: {amount}").format(amount=bold(money(data.this_month, currency))))
     if data.due:
@@ -137,11 +141,13 @@ def _commands(listed: Mapping[str, str]) -> str:
     return "\n".join(f"{isolated(f'/{name}')} – {text}" for name, text in listed.items())
 
 
-def prices(listed: Mapping[Item, int], currency: Currency) -> View:
-    """Return the price list."""
+def prices(listed: Mapping[Item, int], currency: Currency, *, clusters: bool) -> View:
+    """Return the price list; `clusters` is whether they can be had."""
     if not listed:
         return problems.problem(_("Nothing is for sale yet. Please come back later."))
     parts = [_price_block(kind, listed, currency) for kind in Kind]
+    if not clusters:
+        parts.append(_("Kubernetes clusters are not offered here."))
     note = _(
         "You pay per started hour, and never more than the monthly price. "
         "What you deploy keeps its price for its whole life."

@@ -1,11 +1,15 @@
 """Screens for what went wrong: what happened, and what to do next."""
 
+from billing.catalog import Item
 from billing.errors import BillingError, Conflict, InsufficientFunds, InvalidAmount, NotFound
+from billing.models import Kind
+from billing.quotes import NotSold
 from bot.callbacks import Press
 from bot.format import code, escape
 from bot.i18n import _
 from bot.links import Deploy, Home
 from bot.view import Button, Rows, View
+from cloud.offering import NotOffered
 
 
 def problem(text: str, *next_steps: Button) -> View:
@@ -86,6 +90,17 @@ def refused(error: BillingError) -> View:
             return problem(_("I cannot find that. It may be gone by now."))
         case InsufficientFunds():
             return problem(_("There is not enough money for that any more. Nothing was changed."))
+        case NotSold():
+            return _not_sold(_("That is not for sale right now."))
+        case NotOffered(item=Item(kind=Kind.K8S)):
+            return _not_sold(_("Kubernetes clusters are not offered here. Nothing was ordered."))
+        case NotOffered():
+            return _not_sold(_("Public IP addresses are not offered here. Nothing was ordered."))
         case Conflict():
             return problem(_("Something changed in the meantime. Please look again."))
     return problem(escape(error))
+
+
+def _not_sold(text: str) -> View:
+    """Return the answer to an order of what cannot be had."""
+    return problem(text, Button(_("💲 See what is"), Deploy()))

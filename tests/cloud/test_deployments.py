@@ -17,7 +17,9 @@ from billing.models import AccountKind, Kind, Quote, Subscription
 from billing.quotes import Order
 from cloud import deployments, key_ring
 from cloud.deployments import Confirmed, Lapsed, NameTaken, NotNow, Outcome
+from cloud.drivers.base import Capabilities
 from cloud.models import Deployment, PowerWish, Role, State
+from cloud.offering import NotOffered
 from cloud.ssh_keys import fingerprint, public_of
 from tests.billing.builders import make_customer
 from tests.cloud.world import K8S, PUBLIC_KEY, USD, VM, add_card, can_deploy, order
@@ -29,6 +31,22 @@ def made(outcome: Outcome) -> Deployment:
 
 
 # --- confirming
+
+
+async def test_what_the_cloud_cannot_make_is_not_sold(sqlite_database: Database, clock: ManualClock) -> None:
+    """Even if it was offered before the cloud was another."""
+    now = clock.now()
+    able = Capabilities(real=True, public_ip=False, private_network=False, boots_at_once=2, clusters=False)
+    public = Item(Kind.VM, "small", public=True)
+    async with sqlite_database.transaction() as session:
+        customer = await can_deploy(session, now)
+        for item, workers in ((K8S, 1), (Item(Kind.K8S, "small"), 1), (public, 0)):
+            quote = await quotes.offer(session, customer, Order(item, "web", workers), now)
+            with pytest.raises(NotOffered):
+                await deployments.confirm(session, customer, quote.id, now=now, terms=USD, able=able)
+        quote = await quotes.offer(session, customer, Order(VM, "web"), now)
+        made(await deployments.confirm(session, customer, quote.id, now=now, terms=USD, able=able))
+        assert await session.scalar(select(func.count()).select_from(Deployment)) == 1
 
 
 async def test_a_confirmed_quote_becomes_a_deployment_in_progress(database: Database, clock: ManualClock) -> None:

@@ -193,3 +193,21 @@ async def test_a_cluster_that_never_gets_ready_fails_in_time(
     row = await world.row(deployment)
     assert row.state is State.FAILED
     assert row.detail == "It was not ready in time. Last it was: 1 of 3 nodes ready"
+
+
+async def test_a_cluster_that_the_cloud_cannot_make_fails_at_once(
+    world: World, key: ProductKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sold before the operator changed to another cloud: it is not made as plain machines."""
+    able = replace(await world.driver.capabilities(), clusters=False)
+
+    async def capabilities(_: SimulatedDriver) -> Capabilities:
+        return able
+
+    monkeypatch.setattr(SimulatedDriver, "capabilities", capabilities)
+    row = await world.order(item=K8S, workers=2)
+    await drain(worker_of(world, world.driver, key))
+    assert await world.state(row) is State.FAILED
+    assert "cannot be made" in (await world.notice("deployment_failed")).data["reason"]
+    assert await world.machines() == []
+    assert await world.intervals(row) == []

@@ -2,14 +2,18 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
+from billing.clock import ManualClock
 from billing.models import Subscription
 from bot.demo.telegram import Person
+from cloud.drivers.base import Capabilities
+from cloud.drivers.simulated import SimulatedDriver
 from cloud.models import Deployment
-from tests.flows.world import DECLINED, DECLINES_LATER, KEY, VISA, World
+from tests.flows.world import DECLINED, DECLINES_LATER, KEY, VISA, World, open_world
 
 
 async def with_key(person: Person) -> Person:
@@ -177,3 +181,31 @@ async def test_setprice_with_bad_words_says_how(world: World, words: str) -> Non
     await world.admin.start()
     await world.admin.send(f"/setprice {words}")
     await world.admin.wait_for_text("5.00")
+
+
+async def test_what_this_cloud_cannot_make_is_neither_shown_nor_sold(
+    tmp_path: Path, sqlite_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No clusters and no public addresses, as with QEMU on a host that has none."""
+
+    async def capabilities(_: SimulatedDriver) -> Capabilities:
+        return Capabilities(real=False, public_ip=False, private_network=False, boots_at_once=9, clusters=False)
+
+    monkeypatch.setattr(SimulatedDriver, "capabilities", capabilities)
+    async with open_world(tmp_path, sqlite_url, clock) as world:
+        ann = await with_card(world, world.person())
+        await ann.send("/prices")
+        prices = await ann.wait_for_text("clusters are not offered here")
+        assert "nodes" not in prices.text
+        assert "public IP" not in prices.text
+        await ann.send("/deploy")
+        kinds = await ann.wait_for_text("What would you like")
+        assert "Cluster" not in " ".join(button.text for button in kinds.buttons)
+        await ann.send("/deploy k8s small lab 2")
+        await ann.wait_for_text("clusters are not offered here. Nothing was ordered")
+        await ann.send("/deploy vm small web public")
+        await ann.wait_for_text("IP addresses are not offered here. Nothing was ordered")
+        assert await count(world, Deployment) == 0
+        await ann.send("/deploy vm small web")
+        await ann.wait_for_text("web", "held until")
+        await world.check()
