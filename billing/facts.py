@@ -1,8 +1,10 @@
 """What is known of a customer when an order is looked at, read in a few queries (rules.md 3.5 to 3.7)."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,6 +29,8 @@ from billing.runway import Purse, Runner
 from billing.terms import Terms
 
 _EVER = Month(1970, 1)
+_Run: TypeAlias = tuple[Subscription, list[metering.Span]]
+"""What runs or ran, and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,19 @@ class _Running:
 
     billed_from: datetime
     ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Money:
+    """Voucher and balance that can be spent, and what is due beyond what they already hold for it.
+
+    Money that is reserved for an invoice is not available, and the invoice is still due in full: counting both would
+    take it off twice.
+    """
+
+    voucher: int
+    balance: int
+    due: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +93,15 @@ async def gather(
     has_ssh_key: bool = True,
 ) -> Facts:
     """Return what `may_deploy` asks of a customer; what the money cannot know is handed in."""
-    voucher, balance, due = await _money(session, customer.id)
+    money = (await _money(session, [customer.id]))[customer.id]
     overdue, overdue_since, disputed = await _overdue(session, customer.id, now, terms)
-    used = await _used(session, customer.id, now, terms)
+    used = (await _used(session, [customer.id], now, terms))[customer.id]
     return Facts(
         valid_card=await cards.has_valid(session, customer.id, now=now),
         credit_limit=terms.credit_limit if customer.credit_limit is None else customer.credit_limit,
-        voucher=voucher,
-        balance=balance,
-        due=due,
+        voucher=money.voucher,
+        balance=money.balance,
+        due=money.due,
         overdue=overdue,
         overdue_since=overdue_since,
         unbilled_before=used.unbilled_before,
@@ -102,25 +119,43 @@ async def gather(
 
 async def purse(session: AsyncSession, customer_id: int, *, now: datetime, terms: Terms) -> Purse:
     """Return what a customer lives on, for `runway.lasts_until`; deployments that do not run yet run from now on."""
-    voucher, balance, due = await _money(session, customer_id)
-    used = await _used(session, customer_id, now, terms)
-    owed = due + terms.with_tax(used.unbilled_before)
-    return Purse(voucher + balance, owed, used.ended_this_month, used.runners)
+    return (await purses(session, [customer_id], now=now, terms=terms))[customer_id]
 
 
-async def _money(session: AsyncSession, customer_id: int) -> tuple[int, int, int]:
-    """Return voucher and balance that can be spent, and what is owed beyond what they already hold for it.
+async def purses(
+    session: AsyncSession, customer_ids: Collection[int], *, now: datetime, terms: Terms
+) -> dict[int, Purse]:
+    """Return what each of some customers lives on, read for all at once."""
+    money = await _money(session, customer_ids)
+    used = await _used(session, customer_ids, now, terms)
+    return {
+        customer_id: Purse(
+            money[customer_id].voucher + money[customer_id].balance,
+            money[customer_id].due + terms.with_tax(used[customer_id].unbilled_before),
+            used[customer_id].ended_this_month,
+            used[customer_id].runners,
+        )
+        for customer_id in customer_ids
+    }
 
-    Money that is reserved for an invoice is not available, and the invoice is still due in full: counting both would
-    take it off twice.
-    """
+
+async def _money(session: AsyncSession, customer_ids: Collection[int]) -> dict[int, _Money]:
     rows = await session.execute(
-        select(Account.kind, Account.posted, Account.reserved).where(Account.customer_id == customer_id)
+        select(Account.customer_id, Account.kind, Account.posted, Account.reserved).where(
+            Account.customer_id.in_(customer_ids)
+        )
     )
-    held = {kind: (posted or 0, reserved or 0) for kind, posted, reserved in rows}
+    held: dict[int, dict[AccountKind, tuple[int, int]]] = defaultdict(dict)
+    for customer_id, kind, posted, reserved in rows:
+        if customer_id is not None:
+            held[customer_id][kind] = (posted or 0, reserved or 0)
+    return {customer_id: _spendable(accounts) for customer_id, accounts in held.items()}
+
+
+def _spendable(held: dict[AccountKind, tuple[int, int]]) -> _Money:
     voucher, balance, owed = (held[kind] for kind in (AccountKind.VOUCHER, AccountKind.BALANCE, AccountKind.RECEIVABLE))
     on_its_way = min(voucher[1] + balance[1], owed[1])
-    return voucher[0] - voucher[1], balance[0] - balance[1], owed[0] - on_its_way
+    return _Money(voucher[0] - voucher[1], balance[0] - balance[1], owed[0] - on_its_way)
 
 
 async def _overdue(
@@ -146,13 +181,22 @@ async def _overdue(
     return int(overdue or 0), since, int(disputed or 0)
 
 
-async def _used(session: AsyncSession, customer_id: int, now: datetime, terms: Terms) -> _Used:
+async def _used(session: AsyncSession, customer_ids: Collection[int], now: datetime, terms: Terms) -> dict[int, _Used]:
+    invoiced = await _invoiced_until(session, customer_ids)
+    late = await _late(session, invoiced, terms)
+    runs = await _runs(session, invoiced, Month.of(now))
+    return {
+        customer_id: _use(runs[customer_id], invoiced[customer_id], late[customer_id], now, terms)
+        for customer_id in customer_ids
+    }
+
+
+def _use(runs: Sequence[_Run], invoiced: Month | None, late: int, now: datetime, terms: Terms) -> _Used:
     this_month = Month.of(now)
-    invoiced = await _invoiced_until(session, customer_id)
-    before = await _late(session, customer_id, invoiced, terms) if invoiced else 0
+    before = late
     ended = active = projected = monthly = 0
     runners = []
-    for subscription, spans in await _runs(session, customer_id, min(invoiced or _EVER, this_month)):
+    for subscription, spans in runs:
         before += sum(_cost(subscription, spans, month, now, terms) for month in _months(spans, invoiced, this_month))
         cost = _cost(subscription, spans, this_month, now, terms)
         if subscription.ended_at is None:
@@ -183,43 +227,72 @@ def _months(spans: Sequence[metering.Span], invoiced: Month | None, this_month: 
             month = month.next()
 
 
-async def _invoiced_until(session: AsyncSession, customer_id: int) -> Month | None:
-    """Return the first month that this customer has no invoice for and that is not closed; none when all are open."""
-    newest_invoice = select(func.max(Invoice.month)).where(Invoice.customer_id == customer_id).scalar_subquery()
-    newest_run = select(func.max(MonthRun.month)).scalar_subquery()
-    found = (await session.execute(select(newest_invoice, newest_run))).one()
-    return max((month.next() for month in found if month is not None), default=None)
+async def _invoiced_until(session: AsyncSession, customer_ids: Collection[int]) -> dict[int, Month | None]:
+    """Return the first month that each has no invoice for and that is not closed; none when all are open."""
+    closed = await session.scalar(select(func.max(MonthRun.month)))
+    newest = await session.execute(
+        select(Invoice.customer_id, func.max(Invoice.month))
+        .where(Invoice.customer_id.in_(customer_ids))
+        .group_by(Invoice.customer_id)
+    )
+    named = dict(newest.all())
+    return {
+        customer_id: max(
+            (month.next() for month in (named.get(customer_id), closed) if month is not None), default=None
+        )
+        for customer_id in customer_ids
+    }
 
 
 async def _runs(
-    session: AsyncSession, customer_id: int, since: Month
-) -> list[tuple[Subscription, list[metering.Span]]]:
-    """Return the subscriptions that are active or ended since a month began, with their intervals since then."""
+    session: AsyncSession, invoiced: Mapping[int, Month | None], this_month: Month
+) -> dict[int, list[_Run]]:
+    """Return the subscriptions that are active or ended since a month began, with their intervals since then.
+
+    The month is the first that is not invoiced, this one at the latest.
+    """
+    starts = {customer_id: min(month or _EVER, this_month).start for customer_id, month in invoiced.items()}
+    first = min(starts.values(), default=this_month.start)
     rows = await session.execute(
         select(Subscription, Interval)
         .outerjoin(
             Interval,
             and_(
                 Interval.subscription_id == Subscription.id,
-                or_(Interval.ended_at.is_(None), Interval.ended_at > since.start),
+                or_(Interval.ended_at.is_(None), Interval.ended_at > first),
             ),
         )
         .where(
-            Subscription.customer_id == customer_id,
-            or_(Subscription.ended_at.is_(None), Subscription.ended_at > since.start),
+            Subscription.customer_id.in_(starts),
+            or_(Subscription.ended_at.is_(None), Subscription.ended_at > first),
         )
         .order_by(Subscription.id, Interval.id)
     )
-    found: dict[int, tuple[Subscription, list[metering.Span]]] = {}
+    found: dict[int, _Run] = {}
     for subscription, interval in rows:
         spans = found.setdefault(subscription.id, (subscription, []))[1]
         if interval is not None:
             spans.append(interval)
-    return list(found.values())
+    runs: dict[int, list[_Run]] = defaultdict(list)
+    for subscription, spans in found.values():
+        start = starts[subscription.customer_id]
+        if _reaches(subscription.ended_at, start):
+            runs[subscription.customer_id].append(
+                (subscription, [span for span in spans if _reaches(span.ended_at, start)])
+            )
+    return runs
 
 
-async def _late(session: AsyncSession, customer_id: int, before: Month, terms: Terms) -> int:
+def _reaches(ended_at: datetime | None, start: datetime) -> bool:
+    return ended_at is None or ended_at > start
+
+
+async def _late(session: AsyncSession, invoiced: Mapping[int, Month | None], terms: Terms) -> dict[int, int]:
     """Return what hours that came to light in invoiced months cost, beyond what was invoiced (rules.md 5.1)."""
+    cost: dict[int, int] = defaultdict(int)
+    newest = max((month for month in invoiced.values() if month is not None), default=None)
+    if newest is None:
+        return cost
     billed = (
         select(func.coalesce(func.sum(InvoiceLine.amount), 0))
         .where(InvoiceLine.subscription_id == Usage.subscription_id, InvoiceLine.month == Usage.month)
@@ -231,8 +304,12 @@ async def _late(session: AsyncSession, customer_id: int, before: Month, terms: T
         .scalar_subquery()
     )
     rows = await session.execute(
-        select(Subscription.monthly, Usage.hours, billed - credited)
+        select(Usage.customer_id, Usage.month, Subscription.monthly, Usage.hours, billed - credited)
         .join(Subscription, Subscription.id == Usage.subscription_id)
-        .where(Usage.customer_id == customer_id, Usage.late, Usage.month < before)
+        .where(Usage.customer_id.in_(invoiced), Usage.late, Usage.month < newest)
     )
-    return sum(max(metering.cost(monthly, hours, terms.currency) - int(paid), 0) for monthly, hours, paid in rows)
+    for customer_id, month, monthly, hours, paid in rows:
+        before = invoiced[customer_id]
+        if before is not None and month < before:
+            cost[customer_id] += max(metering.cost(monthly, hours, terms.currency) - int(paid), 0)
+    return cost

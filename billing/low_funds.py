@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import accounts, cards, dunning, facts, outbox, runway, standing
 from billing.clock import DAY, Month, add_months
 from billing.db import Database
+from billing.dunning import Standing
 from billing.models import Card, Customer, Notice, Subscription
+from billing.runway import Purse
 from billing.terms import Terms
 
 KIND = "funds_low"
@@ -18,21 +20,12 @@ _CHUNK = 500
 
 
 async def tell_all(database: Database, *, now: datetime, terms: Terms) -> int:
-    """Tell everybody concerned who was not told for a week; return how many.
-
-    Who owes is left to the reminders, which say the same and more.
-    """
+    """Tell everybody concerned who was not told for a week; return how many."""
     told, last = 0, 0
     while True:
         async with database.read() as session:
             ids = await _candidates(session, last, now, terms)
-            owing = await standing.read(session, ids, now=now)
-            low = [
-                customer_id
-                for customer_id in ids
-                if not (customer_id in owing and dunning.owes(owing[customer_id], terms))
-                and await _what(session, customer_id, now, terms) is not None
-            ]
+            low = await _low(session, ids, now, terms)
         for customer_id in low:
             async with database.transaction() as session:
                 customer = await accounts.lock(session, customer_id)
@@ -47,7 +40,9 @@ async def tell_if_low(session: AsyncSession, customer: Customer, *, now: datetim
 
     Asked after they deploy and redeem; the same end is told once a day.
     """
-    data = await _what(session, customer.id, now, terms)
+    if await cards.has_valid(session, customer.id, now=now):
+        return False
+    data = (await _low(session, [customer.id], now, terms)).get(customer.id)
     if data is None:
         return False
     dedup = f"runway:{customer.id}:{now:%Y-%m-%d}:{data['until'][:10]}"
@@ -69,15 +64,26 @@ async def _candidates(session: AsyncSession, after: int, now: datetime, terms: T
     return (await session.scalars(query.order_by(Customer.id).limit(_CHUNK))).all()
 
 
-async def _what(session: AsyncSession, customer_id: int, now: datetime, terms: Terms) -> dict[str, Any] | None:
-    """Return what there is to say, `None` when there is a card or money until the end of the next month."""
-    if await cards.has_valid(session, customer_id, now=now):
-        return None
-    purse = await facts.purse(session, customer_id, now=now, terms=terms)
-    until = runway.lasts_until(purse, now=now, terms=terms)
-    if not purse.runners or until is None or until >= Month.of(now).next().end:
-        return None
-    owing = await standing.of(session, customer_id, now=now)
+async def _low(
+    session: AsyncSession, customer_ids: Sequence[int], now: datetime, terms: Terms
+) -> dict[int, dict[str, Any]]:
+    """Return what there is to say to customers without a card, but for those with money until the next month's end."""
+    purses = await facts.purses(session, customer_ids, now=now, terms=terms)
+    lasting = {customer_id: runway.lasts_until(purse, now=now, terms=terms) for customer_id, purse in purses.items()}
+    enough = Month.of(now).next().end
+    low = {
+        customer_id: until
+        for customer_id, until in lasting.items()
+        if purses[customer_id].runners and until is not None and until < enough
+    }
+    owing = await standing.read(session, low, now=now) if low else {}
+    return {
+        customer_id: _what(purses[customer_id], until, owing.get(customer_id), now, terms)
+        for customer_id, until in low.items()
+    }
+
+
+def _what(purse: Purse, until: datetime, owing: Standing | None, now: datetime, terms: Terms) -> dict[str, Any]:
     # What is not covered stands on the invoice of its month, which is due from the next one on.
     day = add_months(Month.of(until).end, terms.grace_months).date()
     if owing is not None and dunning.owes(owing, terms):

@@ -240,12 +240,16 @@ async def test_nothing_runs_nothing_is_told(sqlite_database: Database) -> None:
     assert await low(sqlite_database, "2026-01-20 09:00") == 0
 
 
-async def test_who_owes_is_left_to_the_reminders(sqlite_database: Database) -> None:
-    """9.4: the reminder says the same and more."""
+async def test_who_owes_is_told_weekly_all_the_same(sqlite_database: Database) -> None:
+    """9.4: money that is at its end is no less worth a word than money that soon will be; with the same day."""
     ann = await debtor(sqlite_database)
     async with sqlite_database.transaction() as session:
         await owe(session, ann, 500, ISSUED)
-    assert await low(sqlite_database, "2026-02-08 09:00") == 0
+    assert await low(sqlite_database, "2026-02-08 09:00") == 1
+    assert await low(sqlite_database, "2026-02-14 09:00") == 0
+    assert await low(sqlite_database, "2026-02-15 09:00") == 1
+    notices = await told(sqlite_database, ann)
+    assert {(notice.data["over"], notice.data["deletion_day"]) for notice in notices} == {(True, "2026-05-01")}
     async with sqlite_database.read() as session:
         said = await reminders.as_it_is(session, ann, now=WEEK_LATER, terms=TERMS)
     assert said is not None
