@@ -45,7 +45,9 @@ async def start(session: AsyncSession, subscription: Subscription, *, now: datet
     if last is not None and last.ended_at is None:
         return last
     billed_from = now if last is None else max(now, billed_until(last))
-    interval = Interval(subscription_id=subscription.id, started_at=now, billed_from=billed_from)
+    interval = Interval(
+        subscription_id=subscription.id, customer_id=subscription.customer_id, started_at=now, billed_from=billed_from
+    )
     session.add(interval)
     await session.flush()
     await metering.refresh(session, subscription, since=now)

@@ -104,8 +104,27 @@ class Interval(Base):
             postgresql_where=sa.text("ended_at IS NULL"),
         ),
         Index(
+            # All that hourly metering reads, in the order in which it writes.
+            "ix_intervals_metering",
+            "customer_id",
+            "subscription_id",
+            "started_at",
+            "billed_from",
+            "ended_at",
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
+        ),
+        Index(
             # Without the running ones: SQLite would look for those here rather than in their own index.
             "ix_intervals_ended",
+            "ended_at",
+            sqlite_where=sa.text("ended_at IS NOT NULL"),
+            postgresql_where=sa.text("ended_at IS NOT NULL"),
+        ),
+        Index(
+            # Whether a running interval has others before it, asked for each at every metering.
+            "ix_intervals_before",
+            "subscription_id",
             "ended_at",
             sqlite_where=sa.text("ended_at IS NOT NULL"),
             postgresql_where=sa.text("ended_at IS NOT NULL"),
@@ -115,6 +134,8 @@ class Interval(Base):
 
     id: Mapped[Id]
     subscription_id: Mapped[int] = mapped_column(BIG, ForeignKey("subscriptions.id"))
+    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
+    """The subscription's; here so that a chunk of customers is metered from one range of one index."""
     started_at: Mapped[datetime]
     billed_from: Mapped[datetime]
     """Start of its first billed hour: `started_at`, or the end of the hour that was already billed then."""
@@ -122,11 +143,15 @@ class Interval(Base):
 
 
 class Usage(Base):
-    """Hours of one subscription in one month, exact at `metered_until` (rules.md 4.4)."""
+    """Hours of one subscription in one month, exact at `metered_until` (rules.md 4.4).
+
+    The key is the order in which metering writes and the monthly run reads: both go through a month's rows once, and
+    a new month is added at the end. Without foreign keys: what stands here is counted from intervals, which have them,
+    and counted again by the daily check; looking both keys up would be half of the time that a new month takes.
+    """
 
     __tablename__ = "usage"
     __table_args__ = (
-        Index(None, "month", "customer_id"),
         Index(
             "ix_usage_late",
             "customer_id",
@@ -136,10 +161,10 @@ class Usage(Base):
         {"sqlite_with_rowid": False},
     )
 
-    subscription_id: Mapped[int] = mapped_column(BIG, ForeignKey("subscriptions.id"), primary_key=True)
-    month: Mapped[Month] = mapped_column(primary_key=True)
-    customer_id: Mapped[int] = mapped_column(BIG, ForeignKey("customers.id"))
-    """The subscription's; here so that a customer's month, and a chunk of customers, is one range of an index."""
+    month: Mapped[Month] = mapped_column(primary_key=True, autoincrement=False)
+    customer_id: Mapped[int] = mapped_column(BIG, primary_key=True, autoincrement=False)
+    """The subscription's."""
+    subscription_id: Mapped[int] = mapped_column(BIG, primary_key=True, autoincrement=False)
     hours: Mapped[int]
     metered_until: Mapped[datetime]
     late: Mapped[bool] = mapped_column(default=False)
