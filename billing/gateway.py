@@ -320,6 +320,14 @@ class Gateway(Protocol):
         """Return one line for `doctor`."""
         ...
 
+    async def check_events(self, url: str) -> str:
+        """Return one line for `doctor` on what the provider tells our webhook at an address.
+
+        Raises:
+            GatewayRefused: it is told nothing, or not all; the message says which.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...

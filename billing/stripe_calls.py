@@ -13,7 +13,7 @@ import stripe
 
 from billing.gateway import Charge, GatewayBusy, GatewayDenied, GatewayError, GatewayRefused, OutcomeUnknown, Page
 from billing.money import Currency
-from billing.stripe_shapes import Json, charge_of, page_of
+from billing.stripe_shapes import EVENTS, Json, charge_of, page_of
 from billing.stripe_units import minimum
 
 _TIMEOUT_S = 25.0
@@ -69,6 +69,23 @@ class StripeCalls:
         await self._call(self._stripe.v1.payment_intents.list_async, {"limit": 1})
         hook = "webhook secret set" if self._webhook_secret else "no webhook secret: payments are noticed by asking"
         return f"Stripe answers, {self._mode} mode, API {stripe.api_version}, {hook}"
+
+    async def check_events(self, url: str) -> str:
+        """Return one line for `doctor` on Stripe's endpoint for our webhook at an address."""
+        try:
+            found = [one async for one in self._listed(dict, self._stripe.v1.webhook_endpoints.list_async, {})]
+        except GatewayDenied:
+            return "which this key may not look into"
+        ours = [one for one in found if one["url"].rstrip("/") == url]
+        if not ours:
+            raise GatewayRefused(f"Stripe has no endpoint for {url}")
+        if not any(one["status"] == "enabled" for one in ours):
+            raise GatewayRefused(f"Stripe's endpoint for {url} is disabled")
+        told = {name for one in ours if one["status"] == "enabled" for name in one["enabled_events"]}
+        missing = [name for name in EVENTS if not told & {name, "*"}]
+        if missing:
+            raise GatewayRefused(f"Stripe's endpoint for {url} is not told of {', '.join(missing)}")
+        return "told of all events"
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -23,6 +23,26 @@ PAYMENT_KEY = "payment_id"
 REFUND_KEY = "refund_id"
 """Metadata of a Refund: our row's id."""
 
+EVENTS = (
+    "checkout.session.completed",
+    "checkout.session.expired",
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+    "payment_intent.requires_action",
+    "payment_intent.processing",
+    "payment_intent.canceled",
+    "payment_method.updated",
+    "payment_method.automatically_updated",
+    "payment_method.detached",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+)
+"""What an endpoint at Stripe has to be told of."""
+
 _STATUS = {
     "succeeded": ChargeStatus.SUCCEEDED,
     "requires_action": ChargeStatus.ACTION,

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("name", choices=JOBS, metavar="NAME")
     export = commands.add_parser("export", help="write the ledger for an accountant: FILE.csv or FILE.beancount")
     export.add_argument("name", type=_ledger_file, metavar="FILE", help="ends in .csv or .beancount")
-    commands.add_parser("doctor", help="check token, Stripe, database, machines and mail; exit 1 if any fails")
+    commands.add_parser("doctor", help="look at all that has to work, and say how to mend what does not; exit 1 then")
     demo = commands.add_parser("demo", help="the whole system on this machine, no account anywhere")
     demo.add_argument("--port", type=int, help="where the chat page is; the next free port if it is taken")
     demo.add_argument("--folder", type=Path, default=Path("data/demo"), help="where everything is kept")
@@ -118,9 +118,18 @@ def _with_app(command: str, name: str) -> int:
                 return await app.job(name)
             if command == "export":
                 return await app.export(Path(name))
-            return await (app.doctor() if command == "doctor" else app.run())
+            return await app.run()
 
-    return asyncio.run(act())
+    async def examine() -> int:
+        from bot import doctor  # noqa: PLC0415 it asks Alembic
+
+        app = App(settings)  # not opened: doctor looks at what does not open
+        try:
+            return await doctor.examine(app)
+        finally:
+            await app.close()
+
+    return asyncio.run(examine() if command == "doctor" else act())
 
 
 if __name__ == "__main__":

@@ -146,9 +146,13 @@ class App:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close everything; machines go on."""
-        apart.close()
+        """Hand back what is in hand, and close everything; machines go on."""
         await self.reconciler.close()
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of every connection; enough for an app that was not opened."""
+        apart.close()
         await self.gateway.close()
         await self.driver.close()
         await self.database.close()
@@ -168,12 +172,6 @@ class App:
                 count = await write(session, out, self.terms.currency)
         log.info("%s transfers written to %s", count, path)
         return 0
-
-    async def doctor(self) -> int:
-        """Examine what has to work; return 1 if anything fails."""
-        from bot import doctor  # noqa: PLC0415 it asks Alembic
-
-        return await doctor.examine(await self.services(), self.mailer)
 
     async def run(self) -> int:
         """Run bot, web endpoints, workers and clockwork until SIGTERM or SIGINT; return the exit code."""

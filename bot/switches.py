@@ -41,10 +41,19 @@ async def keep_currency(session: AsyncSession, code: str, now: datetime) -> None
     Raises:
         OtherCurrency: the books are in another one.
     """
+    await check_currency(session, code)
+    await _set(session, _CURRENCY, {"code": code}, now, None)
+
+
+async def check_currency(session: AsyncSession, code: str) -> None:
+    """Compare with the currency that money moved in.
+
+    Raises:
+        OtherCurrency: the books are in another one.
+    """
     row = await session.get(Switch, _CURRENCY)
     if row is not None and row.value["code"] != code and await session.scalar(select(exists().select_from(Transfer))):
         raise OtherCurrency(str(row.value["code"]))
-    await _set(session, _CURRENCY, {"code": code}, now, None)
 
 
 async def maintenance(session: AsyncSession) -> bool:

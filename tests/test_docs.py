@@ -19,7 +19,7 @@ from billing.gateway import Gateway
 from billing.models import AccountKind, EventKind
 from billing.money import Currency
 from billing.settlement import Due
-from billing.stripe_shapes import event_about
+from billing.stripe_shapes import EVENTS, event_about
 from billing.terms import Terms
 from bot.__main__ import JOBS
 from bot.everything import FEATURES
@@ -186,6 +186,7 @@ def test_events_are_ones_that_stripe_has_and_cover_all_that_is_handled() -> None
     kinds = {event_about({"type": name, "data": {"object": {"id": "x"}}})[0] for name in told}
     assert [name for name in told if f"'{name}'" not in hints and f'"{name}"' not in hints] == []
     assert kinds == set(EventKind) - {EventKind.OTHER}
+    assert told == list(EVENTS)
 
 
 def test_the_calls_of_a_gateway_are_all_named() -> None:
