@@ -27,12 +27,16 @@ class ShowQuote(Press):
 
 @button("m")
 class Machines(Press):
-    """All machines."""
+    """All machines, a page of them."""
+
+    page: int = 0
 
 
 @button("k")
 class Clusters(Press):
-    """All clusters."""
+    """All clusters, a page of them."""
+
+    page: int = 0
 
 
 @button("md")

@@ -13,7 +13,7 @@ from bot.view import View
 from bot.views import deploy as deploy_views
 from bot.views import machines as views
 from bot.views.machines import AskDelete, DeleteAllNow, DeleteNow, Kubeconfig, OrderAgain, Reboot, SetPower
-from cloud import deployments
+from cloud import deployments, offering
 
 
 def handlers() -> tuple[Route, ...]:
@@ -36,9 +36,15 @@ def handlers() -> tuple[Route, ...]:
     )
 
 
-async def _list(ctx: Context, kind: Kind) -> View:
+async def _list(ctx: Context, kind: Kind, page: int = 0) -> View:
     async with ctx.database.read() as session:
-        return views.listing(kind, await deployments.listed(session, ctx.customer, kind))
+        mine = await deployments.listed(session, ctx.customer, kind)
+        number = min(max(page, 0), max(len(mine) - 1, 0) // views.PAGE)
+        shown = [
+            await screens.describe(session, row, now=ctx.now, terms=ctx.terms, real=ctx.services.real)
+            for row in mine[number * views.PAGE : (number + 1) * views.PAGE]
+        ]
+    return views.listing(kind, shown, number, ctx.terms.currency, more=len(mine) > (number + 1) * views.PAGE)
 
 
 async def _vms(ctx: Context, _: str) -> View:
@@ -49,12 +55,12 @@ async def _k8s(ctx: Context, _: str) -> View:
     return await _list(ctx, Kind.K8S)
 
 
-async def _machines(ctx: Context, _: Machines) -> View:
-    return await _list(ctx, Kind.VM)
+async def _machines(ctx: Context, press: Machines) -> View:
+    return await _list(ctx, Kind.VM, press.page)
 
 
-async def _clusters(ctx: Context, _: Clusters) -> View:
-    return await _list(ctx, Kind.K8S)
+async def _clusters(ctx: Context, press: Clusters) -> View:
+    return await _list(ctx, Kind.K8S, press.page)
 
 
 async def _show(ctx: Context, press: ShowDeployment) -> View:
@@ -130,5 +136,6 @@ async def _again(ctx: Context, press: OrderAgain) -> View:
     async with ctx.database.transaction() as session:
         row = await deployments.get(session, ctx.customer, press.deployment_id)
         order = Order(Item(row.kind, row.size, row.public), row.name, row.workers)
+        offering.check(ctx.services.able, order.item)
         quote = await quotes.offer(session, ctx.customer, order, ctx.now)
     return deploy_views.offer(quote, ctx.terms)

@@ -48,14 +48,14 @@ def _entry(entry: AuditEntry, whom: Customer | None, names: Mapping[int, str], c
     if whom is not None:
         lines.append(_("about {name}").format(name=escape(who(whom))))
     lines += [
-        f"{escape(key.replace('_', ' '))}: {_value(key, value, currency)}" for key, value in entry.details.items()
+        f"{escape(key.replace('_', ' '))}: {_value(key, value, currency)}"
+        for key, value in entry.details.items()
+        if value is not None and value != ""
     ]
     return "\n".join(lines)
 
 
 def _value(key: str, value: Any, currency: Currency) -> str:  # noqa: ANN401 whatever JSON can hold
-    if value is None:
-        return "–"
     if key in _MONEY and isinstance(value, int) and not isinstance(value, bool):
         return money(value, currency)
     if isinstance(value, list):

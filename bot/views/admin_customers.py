@@ -141,7 +141,7 @@ def _flags(customer: Customer) -> str:
         (customer.unreachable_at, "🔕"),
         (customer.closed_at, "⚪"),
     )
-    return "".join(sign for since, sign in flags if since is not None)
+    return "".join(f"{sign} " for since, sign in flags if since is not None)
 
 
 def ask_search() -> View:

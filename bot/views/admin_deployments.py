@@ -91,23 +91,23 @@ def _page(of: AllDeployments, page: int) -> AllDeployments:
 
 
 def _name(which: Which) -> str:
-    return _("all that are not deleted or failed") if which is Which.LIVE else bold(STATES[which][0].value)
+    return _("all that are not deleted or failed") if which is Which.LIVE else bold(words.state(STATES[which][0]))
 
 
 def _none(which: Which) -> str:
-    return _("Nothing is there.") if which is Which.LIVE else _("Nothing is {state}.").format(state=_name(which))
+    return _("There is none.") if which is Which.LIVE else _("There is none: {state}").format(state=_name(which))
 
 
 def _line(row: Deployment, whose: Customer, found: Found) -> str:
     name = "" if found.customer is not None else f" · {short(whose)}"
-    return f"{words.STATE_SIGNS[row.state]} {row.name} · {row.kind.value} {row.size}{name}"
+    return f"{machines.sign(row)} {row.name} · {row.kind.value} {row.size}{name}"
 
 
 def _choices(of: AllDeployments) -> Rows:
     """Return the buttons for the other states, three in a row."""
     others = [
         Button(
-            _("All") if which is Which.LIVE else f"{words.STATE_SIGNS[states[0]]} {states[0].value}",
+            _("All") if which is Which.LIVE else f"{words.STATE_SIGNS[states[0]]} {words.state(states[0])}",
             AllDeployments(which=which, customer_id=of.customer_id),
         )
         for which, states in STATES.items()
@@ -120,7 +120,7 @@ def one(shown: machines.Shown, customer: Customer, currency: Currency) -> View:
     """Return one deployment: what it is, whose, on which machines, what it costs."""
     row = shown.deployment
     lines = [
-        f"{words.STATE_SIGNS[row.state]} {bold(row.name)} – {bold(machines.state(row))}",
+        f"{machines.sign(row)} {bold(row.name)} – {bold(machines.state(row))}",
         words.item(Item(row.kind, row.size, row.public), row.workers),
         _("of {name}").format(name=bold(who(customer))),
         *([f"<i>{escape(row.detail)}</i>"] if row.detail else []),
@@ -132,14 +132,13 @@ def one(shown: machines.Shown, customer: Customer, currency: Currency) -> View:
     ]
     if row.delete_asked_at is not None:
         lines.append(_("Deletion asked for {time}").format(time=when(row.delete_asked_at)))
-    delete: Rows = ()
+    acts = [Button(_("🔄 Refresh"), ShowAny(deployment_id=row.id))]
     if row.state in {*ACTIVE, State.FAILED}:
-        delete = ((Button(_("🗑 Delete"), AskDeleteAny(deployment_id=row.id)),),)
+        acts.append(Button(_("🗑 Delete"), AskDeleteAny(deployment_id=row.id)))
     return View(
         "\n".join(lines),
         (
-            *delete,
-            (Button(_("🔄 Refresh"), ShowAny(deployment_id=row.id)),),
+            tuple(acts),
             (
                 Button(f"👤 {short(customer)}", ShowCustomer(customer_id=customer.id)),
                 Button(_("🖥 Deployments"), AllDeployments()),

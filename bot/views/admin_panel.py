@@ -81,7 +81,7 @@ def panel(data: PanelData, currency: Currency) -> View:
 
 
 def _state(states: Mapping[State, int], state: State) -> str:
-    return f"{words.STATE_SIGNS[state]} {states[state]} {state.value}"
+    return f"{words.STATE_SIGNS[state]} {states[state]} {words.state(state)}"
 
 
 def _trouble(figures: Now) -> list[str]:
@@ -155,7 +155,7 @@ def parked(notices: Sequence[Notice], total: int) -> View:
         "",
     ]
     lines += [
-        f"{notice.id} · {when(notice.created_at)} · {code(notice.kind)} · {notice.channel.value}"
+        f"{notice.id} · {when(notice.created_at)} · {escape(notice.kind.replace('_', ' '))} · {notice.channel.value}"
         f" · {notice.recipient or '–'}\n{escape(notice.error[:_ERROR])}"
         for notice in notices
     ]

@@ -7,7 +7,7 @@ from billing.catalog import Item
 from billing.models import Kind
 from billing.money import Currency
 from bot.callbacks import Press, button
-from bot.format import bold, code, escape, money, when
+from bot.format import bold, code, escape, isolated, money, when
 from bot.i18n import _, ngettext
 from bot.links import Clusters, Deploy, Home, Machines, ShowDeployment
 from bot.view import Attachment, Button, Rows, View
@@ -86,35 +86,63 @@ class Shown:
     real: bool
 
 
-def listing(kind: Kind, mine: Sequence[Deployment]) -> View:
-    """Return all machines, or all clusters."""
+def listing(kind: Kind, shown: Sequence[Shown], number: int, currency: Currency, *, more: bool) -> View:
+    """Return a page of all machines, or of all clusters, oldest first."""
     deploy = Button(_("🚀 Deploy"), Deploy())
     title = _("🖥 Your machines") if kind is Kind.VM else _("☸️ Your clusters")
-    if not mine:
+    if not shown:
         empty = _("You have no machine.") if kind is Kind.VM else _("You have no cluster.")
         return View(empty, ((deploy,), (problems.home(),)))
-    shown = mine[:_LIST]
-    lines = [f"{words.STATE_SIGNS[row.state]} {bold(row.name)} – {row.size}, {state(row)}" for row in shown]
-    if len(mine) > _LIST:
-        more = len(mine) - _LIST
-        lines.append(ngettext("… and {count} more", "… and {count} more", more).format(count=more))
+    turn = []
+    page = Machines if kind is Kind.VM else Clusters
+    if number:
+        turn.append(Button(_("‹ Older"), page(page=number - 1)))
+    if more:
+        turn.append(Button(_("Newer ›"), page(page=number + 1)))
     rows: Rows = tuple(
-        (Button(f"{words.STATE_SIGNS[row.state]} {row.name}", ShowDeployment(deployment_id=row.id)),) for row in shown
+        (Button(f"{sign(one.deployment)} {one.deployment.name}", ShowDeployment(deployment_id=one.deployment.id)),)
+        for one in shown
     )
-    return View(f"{title}\n\n" + "\n".join(lines), (*rows, (deploy, problems.home())))
+    if turn:
+        rows = (*rows, tuple(turn))
+    text = "\n\n".join([bold(title), *(_in_list(one, currency) for one in shown)])
+    return View(text, (*rows, (deploy, problems.home())))
 
 
+PAGE = 10
+"""So many are on one screen."""
 _LIST = 40
-"""So many fit on one screen with the longest names."""
+"""So many names are told before the rest is only counted."""
+
+
+def _in_list(shown: Shown, currency: Currency) -> str:
+    """Return one entry: state, address, cost so far."""
+    row = shown.deployment
+    facts = [_("{amount} so far").format(amount=money(shown.so_far, currency))]
+    if shown.real and row.state is State.SUCCESS:
+        facts = [*(isolated(escape(node.host)) for node in shown.nodes if _is_entrance(node)), *facts]
+    head = f"{sign(row)} {bold(row.name)} – {row.size}, {state(row)}"
+    return head if row.state is State.FAILED else f"{head}\n{' · '.join(facts)}"
+
+
+def _is_entrance(node: Node) -> bool:
+    """Return whether people log in here."""
+    return node.role is not Role.WORKER and bool(node.host)
+
+
+def sign(row: Deployment) -> str:
+    """Return the sign of a deployment: how its state looks, and off where its power is."""
+    off = row.state is State.SUCCESS and row.power is not PowerWish.ON
+    return "⚫" if off else words.STATE_SIGNS[row.state]
 
 
 def state(row: Deployment) -> str:
-    """Return the state as the contract writes it, and how its power stands where that matters."""
+    """Return the state in words, and how its power stands where that matters."""
     if row.state is State.SUCCESS and row.power is PowerWish.OFF:
-        return _("{state}, powered off").format(state=row.state.value)
+        return _("{state}, powered off").format(state=words.state(row.state))
     if row.state is State.SUCCESS and row.power is PowerWish.SUSPENDED:
-        return _("{state}, off until the debt is paid").format(state=row.state.value)
-    return row.state.value
+        return _("{state}, off until the debt is paid").format(state=words.state(row.state))
+    return words.state(row.state)
 
 
 def one(shown: Shown, currency: Currency) -> View:
@@ -122,7 +150,7 @@ def one(shown: Shown, currency: Currency) -> View:
     row = shown.deployment
     item = Item(row.kind, row.size, row.public)
     lines = [
-        f"{words.STATE_SIGNS[row.state]} {bold(row.name)} – {bold(state(row))}",
+        f"{sign(row)} {bold(row.name)} – {bold(state(row))}",
         f"{words.item(item, row.workers)}, {words.size(row.size)}",
     ]
     if row.state in {State.IN_PROGRESS, State.FAILED} and row.detail:
@@ -154,7 +182,7 @@ def _login(shown: Shown) -> list[str]:
         return [_("This machine is simulated: there is nothing to log in to.")]
     lines = []
     for node in shown.nodes:
-        if node.role is not Role.WORKER and node.host:
+        if _is_entrance(node):
             lines.append(code(ssh_command(node, shown.user)))
             lines.append(_("Host key: {fingerprint}").format(fingerprint=code(node.host_key_fingerprint)))
     return lines
@@ -171,8 +199,10 @@ def cost(shown: Shown, currency: Currency) -> list[str]:
         if row.state is State.SUCCESS:
             text = _("This month: {so_far} so far, {projected} if it runs on")
         lines.append(text.format(so_far=money(shown.so_far, currency), projected=money(shown.projected, currency)))
-    if row.ready_at is not None:
+    if row.ready_at is not None and row.state is State.SUCCESS and row.power is PowerWish.ON:
         lines.append(_("Running since {time}").format(time=when(row.ready_at)))
+    if row.state is State.SUCCESS and row.power is PowerWish.OFF:
+        lines.append(_("Off, it costs the same: its disk and its address are kept."))
     return lines
 
 
@@ -180,19 +210,20 @@ def _rows(shown: Shown) -> Rows:
     row = shown.deployment
     rows: list[tuple[Button, ...]] = []
     if row.state is State.SUCCESS:
-        login = next((node for node in shown.nodes if node.role is not Role.WORKER and node.host), None)
+        login = next(filter(_is_entrance, shown.nodes), None)
         if login is not None and shown.real:
             rows.append((Button(_("📋 Copy SSH command"), copy=ssh_command(login, shown.user)),))
         if row.kubeconfig:
             rows.append((Button("☸️ kubeconfig", Kubeconfig(deployment_id=row.id)),))
         rows.append(_power(row))
-    if row.state in ACTIVE:
-        rows.append((Button(_("🗑 Delete"), AskDelete(deployment_id=row.id)),))
     if row.state is State.FAILED:
         rows.append((Button(_("🔄 Order again"), OrderAgain(deployment_id=row.id)),))
         rows.append((Button(_("🧹 Remove from the list"), DeleteNow(deployment_id=row.id)),))
-    if row.state is not State.DELETED:
-        rows.append((Button(_("🔄 Refresh"), ShowDeployment(deployment_id=row.id)),))
+    refresh = Button(_("🔄 Refresh"), ShowDeployment(deployment_id=row.id))
+    if row.state in ACTIVE:
+        rows.append((refresh, Button(_("🗑 Delete"), AskDelete(deployment_id=row.id))))
+    elif row.state is not State.DELETED:
+        rows.append((refresh,))
     rows.append((problems.back(Machines() if row.kind is Kind.VM else Clusters()), problems.home()))
     return tuple(row for row in rows if row)
 
@@ -200,7 +231,7 @@ def _rows(shown: Shown) -> Rows:
 def _power(row: Deployment) -> tuple[Button, ...]:
     if row.power is PowerWish.ON:
         return (
-            Button(_("⏻ Power off"), SetPower(deployment_id=row.id, wish=PowerWish.OFF)),
+            Button(_("⏹ Power off"), SetPower(deployment_id=row.id, wish=PowerWish.OFF)),
             Button(_("♻️ Reboot"), Reboot(deployment_id=row.id)),
         )
     if row.power is PowerWish.OFF:

@@ -6,6 +6,7 @@ from billing.money import Currency
 from bot.format import money
 from bot.i18n import _, ngettext
 from cloud import cluster, machines, reconcile, records
+from cloud.drivers import base
 from cloud.models import State
 from cloud.sizes import SIZES
 
@@ -21,11 +22,23 @@ STATE_SIGNS = {
 }
 
 
+def state(of: State) -> str:
+    """Return a state in words."""
+    return {
+        State.IN_PROGRESS: _("in progress"),
+        State.SUCCESS: _("success"),
+        State.FAILED: _("failed"),
+        State.DELETING: _("deleting"),
+        State.DELETED: _("deleted"),
+    }[of]
+
+
 def progress(detail: str) -> str:
     """Return what is going on with a deployment; what a cloud says in its own words stays in them."""
     known = {
         machines.QUEUED: _("waiting for its turn to start"),
         machines.STARTING: _("starting"),
+        base.PREPARING: _("preparing the image that machines are made from"),
         machines.NO_SSH: _("waiting for SSH"),
         machines.NO_CONTROL: _("waiting for the control plane"),
         cluster.STARTING: _("starting Kubernetes"),

@@ -21,7 +21,7 @@ async def test_a_customer_is_spoken_to_in_arabic_from_the_first_word(world: Worl
     await layla.wait_for_text("حُفظت", "Visa •4242")
     await layla.send("/deploy vm small web")
     await tap(layla, "أنشئ web")
-    await layla.wait_for_text("web", "success", "$5.00")
+    await layla.wait_for_text("web", "تعمل", "$5.00")
     await world.move_to(datetime(2026, 2, 1, 0, 11, tzinfo=UTC))
     issued = await layla.wait_for_text("الفاتورة", "INV-2026-000001", "يناير 2026", "$3.84")
     assert issued.file_name == "INV-2026-000001.pdf"
