@@ -1,5 +1,7 @@
 """Which driver the settings ask for; each is imported only where it is used."""
 
+import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import assert_never
@@ -7,7 +9,23 @@ from typing import assert_never
 from bot.cloud_settings import plain
 from bot.setting_types import Compute
 from bot.settings import CannotStart, Settings
-from cloud.drivers.base import Driver
+from cloud.drivers.base import Driver, DriverError
+
+log = logging.getLogger(__name__)
+
+_PREPARE_AGAIN_SECONDS = 30.0
+
+
+async def prepare(driver: Driver) -> None:
+    """Have what is done once before the first order done now, however often it takes; returns when it is."""
+    while True:
+        try:
+            await driver.prepare()
+        except DriverError as error:
+            log.warning("no machine can be made yet: %s", error)
+        else:
+            return
+        await asyncio.sleep(_PREPARE_AGAIN_SECONDS)
 
 
 def make_driver(settings: Settings) -> Driver:
@@ -34,12 +52,13 @@ def make_driver(settings: Settings) -> Driver:
 
 
 def _qemu(settings: Settings) -> Driver:
-    from cloud.drivers.qemu.driver import QemuDriver  # noqa: PLC0415 only where it is used
+    from cloud.drivers.qemu.download import Download  # noqa: PLC0415 only where it is used
+    from cloud.drivers.qemu.driver import QemuDriver  # noqa: PLC0415
     from cloud.drivers.qemu.options import QemuOptions  # noqa: PLC0415
 
     return QemuDriver(
         settings.data_dir / "qemu",
-        image=settings.image,
+        image=Download(settings.image, settings.image_sha256) if settings.image_sha256 else settings.image,
         image_directory=settings.image_dir,
         options=QemuOptions(
             host=settings.machine_host,

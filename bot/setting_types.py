@@ -164,6 +164,11 @@ def proxmox_token(text: str) -> str:
     return _matching(r"[^!@\s]+@[^!@\s]+![\w.-]+", text, A_PROXMOX_TOKEN)
 
 
+def sha256(text: str) -> str:
+    """Return a SHA-256 checksum in hexadecimal digits, or nothing."""
+    return _matching(r"([0-9a-fA-F]{64})?", text, "a SHA-256 checksum of 64 hexadecimal digits").lower()
+
+
 def k3s_version(text: str) -> str:
     """Return a version of k3s."""
     return _matching(r"v\d+\.\d+\.\d+[+-]k3s\d+", text, "a version of k3s such as v1.33.4+k3s1")

@@ -143,7 +143,9 @@ class Settings(CloudSettings, DatabaseSettings):
     seller_tax_id: str = ""
 
     image: str = "debian"
-    """What machines of `qemu` are made from: `debian`, `tiny`, or the path of a cloud image."""
+    """What machines of `qemu` are made from: `debian`, `tiny`, or the path or the URL of a cloud image."""
+    image_sha256: Annotated[str, _read(types.sha256)] = ""
+    """Which file is at the URL of the image."""
     image_dir: Path | None = None
     """Where images are kept, if not under `data_dir`."""
     public_ips: Annotated[tuple[str, ...], NoDecode, _read(types.ip_addresses)] = ()
@@ -174,6 +176,8 @@ class Settings(CloudSettings, DatabaseSettings):
     def _fit_together(self) -> Self:
         if self.smtp_url and not self.mail_from:
             raise ValueError(f"MAIL_FROM is missing: with SMTP_URL, expected {types.A_SENDER}")
+        if bool(self.image_sha256) != ("://" in self.image):
+            raise ValueError("IMAGE_SHA256: expected the checksum of the file at IMAGE if that is a URL, else nothing")
         terms = self.terms()
         plain = terms.currency.plain
         if terms.topup_least < terms.card_minimum:

@@ -21,7 +21,7 @@ from cloud import claims, records
 from cloud.claims import Work
 from cloud.cloud_init import USER
 from cloud.cluster import ClusterSight, Door, Member, SimulatedDoor
-from cloud.drivers.base import Capabilities, Driver, DriverError, OutOfCapacity, Refused
+from cloud.drivers.base import Capabilities, Driver, DriverError, NotYet, OutOfCapacity, Refused
 from cloud.machines import NO_CONTROL, Machines, Sight
 from cloud.models import Deployment, Role, State
 from cloud.records import Why
@@ -188,7 +188,7 @@ class Reconciler:
         async def write(session: AsyncSession, row: Deployment, now: datetime) -> bool:
             await records.seen(session, sights, now)
             if errors:
-                await records.again(session, row, _words(errors[0]), now)
+                await _not_now(session, row, errors[0], now)
             elif cluster is not None and not cluster.kubeconfig:
                 records.waiting(row, cluster.detail, now)
             elif all(sight.ready for sight in sights):
@@ -224,7 +224,7 @@ class Reconciler:
         async def write(session: AsyncSession, row: Deployment, now: datetime) -> bool:
             await records.seen(session, sights, now)
             if errors:
-                await records.again(session, row, _words(errors[0]), now)
+                await _not_now(session, row, errors[0], now)
                 return False
             row.reboot_wanted = False
             if all(sight.ready for sight in sights):
@@ -257,7 +257,7 @@ class Reconciler:
 
     async def _again(self, work: Work, error: Exception) -> bool:
         async def write(session: AsyncSession, row: Deployment, now: datetime) -> bool:
-            await records.again(session, row, _words(error), now)
+            await _not_now(session, row, error, now)
             return False
 
         return await self._write(work, write)
@@ -355,6 +355,14 @@ def _log(error: Exception) -> None:
     """Show the operator what is our own mistake; what the cloud says is told where it belongs."""
     if not isinstance(error, DriverError):
         log.error("looking after a deployment", exc_info=error)
+
+
+async def _not_now(session: AsyncSession, row: Deployment, error: Exception, now: datetime) -> None:
+    """Write down why nothing came of it this time; only what is no matter of course counts as trouble."""
+    if isinstance(error, NotYet):
+        records.waiting(row, str(error), now)
+    else:
+        await records.again(session, row, _words(error), now)
 
 
 def _words(error: Exception) -> str:

@@ -26,6 +26,13 @@ class TryAgain(DriverError):
     """Not now: network, rate limit, the cloud's own trouble. The same call may pass later."""
 
 
+PREPARING = "preparing the image that machines are made from"
+
+
+class NotYet(TryAgain):
+    """Something that is done once, for all machines, is still being done: wait, and nobody need be alarmed."""
+
+
 class Power(StrEnum):
     """What the cloud says of a machine's power."""
 
@@ -117,6 +124,14 @@ class Driver(Protocol):
         """Return what can be offered here."""
         ...
 
+    async def prepare(self) -> None:
+        """Do what is done once before the first machine, an image say; it may take minutes, and be asked for again.
+
+        Raises:
+            DriverError: it cannot be done now; the sentence says why.
+        """
+        ...
+
     async def create(self, spec: MachineSpec) -> Machine:
         """Make the machine, or return the one of that name which is already there.
 
@@ -126,6 +141,7 @@ class Driver(Protocol):
         Raises:
             Refused: the spec is not acceptable.
             OutOfCapacity: there is no room now.
+            NotYet: what `prepare` does is not done, and is being done.
         """
         ...
 

@@ -64,6 +64,9 @@ class SimulatedDriver:
         """Return that nothing here is real."""
         return Capabilities(real=False, public_ip=True, private_network=True, boots_at_once=1000, clusters=True)
 
+    async def prepare(self) -> None:
+        """Nothing is to be done before the first machine."""
+
     async def create(self, spec: MachineSpec) -> Machine:
         """Write the machine's file, unless there is one."""
         return await self._locked(lambda: self._create(spec))

@@ -4,12 +4,15 @@ import sys
 
 import pytest
 
+from bot import compute
 from bot.compute import make_driver
 from bot.settings import CannotStart, InvalidSettings, Settings
+from cloud.drivers.base import TryAgain
 from cloud.drivers.hetzner import HetznerDriver
 from cloud.drivers.libcloud import LibcloudDriver
 from cloud.drivers.proxmox import ProxmoxDriver
 from cloud.drivers.qemu import QemuDriver
+from cloud.drivers.qemu.download import Download
 
 BASE = {"BOT_TOKEN": "123456:a-token", "STRIPE_API_KEY": "sk_test_key"}
 PROXMOX = {
@@ -97,3 +100,33 @@ def test_a_missing_library_is_told_in_one_line(extra: str, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, f"cloud.drivers.{extra}", None)
     with pytest.raises(CannotStart, match=rf"COMPUTE={extra} needs .* pip install 'vmbot\[{extra}\]'$"):
         make_driver(settings)
+
+
+async def test_a_cloud_that_cannot_prepare_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compute, "_PREPARE_AGAIN_SECONDS", 0)
+    tries: list[int] = []
+
+    async def prepare_(_: QemuDriver) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise TryAgain("no network")
+
+    monkeypatch.setattr(QemuDriver, "prepare", prepare_)
+    await compute.prepare(make_driver(load({})))
+    assert len(tries) == 3
+    assert caplog.messages == ["no machine can be made yet: no network"] * 2
+
+
+def test_an_image_by_url_needs_its_checksum() -> None:
+    url = "https://cloud.example.org/debian.qcow2"
+    with pytest.raises(InvalidSettings, match="IMAGE_SHA256"):
+        load({"IMAGE": url})
+    with pytest.raises(InvalidSettings, match="IMAGE_SHA256"):
+        load({"IMAGE": url, "IMAGE_SHA256": "abc"})
+    with pytest.raises(InvalidSettings, match="IMAGE_SHA256"):
+        load({"IMAGE": "tiny", "IMAGE_SHA256": "a" * 64})
+    driver = make_driver(load({"IMAGE": url, "IMAGE_SHA256": "A" * 64}))
+    assert isinstance(driver, QemuDriver)
+    assert driver._host.image == Download(url, "a" * 64)

@@ -8,7 +8,7 @@ import pytest
 from billing.clock import HOUR, ManualClock
 from billing.db import Database
 from billing.models import Notice
-from cloud.drivers.base import Machine, Power, TryAgain
+from cloud.drivers.base import PREPARING, Machine, NotYet, Power, TryAgain
 from cloud.drivers.simulated import Fault, SimulatedDriver
 from cloud.models import State
 from cloud.reconcile import Reconciler
@@ -335,3 +335,24 @@ async def test_messages_are_told_once_per_fact(small: World) -> None:
     assert await small.told() == ["deployment_ready"]
     async with small.database.read() as session:
         assert (await session.get_one(Notice, 1)).customer_id == small.customer.id
+
+
+async def test_what_is_prepared_for_all_is_waited_for_and_no_trouble(
+    small: World, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = small
+
+    async def create(*_: object) -> Machine:
+        raise NotYet(PREPARING)
+
+    row = await world.order()
+    worker = world.worker()
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulatedDriver, "create", create)
+        for _ in range(10):
+            await worker.tick()
+            clock.move(timedelta(seconds=1))
+    assert (await world.row(row)).detail == PREPARING
+    assert await world.told() == [], "the house is not alarmed"
+    await drain(worker)
+    assert await world.state(row) is State.SUCCESS

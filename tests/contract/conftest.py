@@ -81,7 +81,7 @@ async def _qemu_or_skip(tmp_path: Path) -> None:
     driver = drivers.qemu(tmp_path / "probe").driver
     try:
         await driver.check()
-        await driver.prepare()  # type: ignore[attr-defined]  # of QemuDriver only
+        await driver.prepare()
     except DriverError as error:
         pytest.skip(str(error))
 

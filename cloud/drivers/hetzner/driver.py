@@ -53,6 +53,9 @@ class HetznerDriver:
             self._networks = await self._hcloud(api.has_networks)
         return Capabilities(real=True, public_ip=True, private_network=self._networks, boots_at_once=10, clusters=True)
 
+    async def prepare(self) -> None:
+        """Nothing is to be done before the first machine."""
+
     async def create(self, spec: MachineSpec) -> Machine:
         """Order the server, unless it is there."""
         check_name(spec.name)

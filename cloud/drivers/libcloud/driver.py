@@ -60,6 +60,9 @@ class LibcloudDriver:
             real=True, public_ip=self._provider.public_ip, private_network=False, boots_at_once=10, clusters=True
         )
 
+    async def prepare(self) -> None:
+        """Nothing is to be done before the first machine."""
+
     async def create(self, spec: MachineSpec) -> Machine:
         """Order the machine, unless it is there."""
         check_name(spec.name)

@@ -49,6 +49,9 @@ class ProxmoxDriver:
         public = bool(self._options.public_bridge)
         return Capabilities(real=True, public_ip=public, private_network=False, boots_at_once=8, clusters=True)
 
+    async def prepare(self) -> None:
+        """Nothing is to be done before the first machine."""
+
     async def create(self, spec: MachineSpec) -> Machine:
         """Copy the template, set the copy up and start it; go on with what an earlier call began."""
         check_name(spec.name)

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
-from cloud.drivers.base import Capabilities, Machine, MachineSpec, Power, Refused, TryAgain
+from cloud.drivers.base import PREPARING, Capabilities, Machine, MachineSpec, NotYet, Power, Refused, TryAgain
 from cloud.drivers.files import is_name, try_lock
 from cloud.drivers.qemu import image as images
 from cloud.drivers.qemu import process
+from cloud.drivers.qemu.background import in_background
 from cloud.drivers.qemu.boots import Slot, Slots
 from cloud.drivers.qemu.folder import Phase, Record, boot_id
 from cloud.drivers.qemu.host import Host
@@ -27,6 +28,7 @@ from cloud.drivers.qemu.qmp import tell
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_IMAGE_SECONDS = 1.0
 _QUIT_SECONDS = 5.0
 _KILL_SECONDS = 10.0
 _BUTTON_SECONDS = 3.0
@@ -43,7 +45,7 @@ class QemuDriver:
         self,
         directory: Path,
         *,
-        image: str | Path = "tiny",
+        image: images.Kind = "tiny",
         options: QemuOptions | None = None,
         image_directory: Path | None = None,
     ) -> None:
@@ -51,13 +53,14 @@ class QemuDriver:
 
         Args:
             directory: made when missing; readable by nobody else.
-            image: what new machines are made from: `tiny`, `debian`, or the path of a cloud image.
+            image: what new machines are made from: `tiny`, `debian`, the path of a cloud image, or a download.
             options: what the operator set.
             image_directory: where images are, if not in `directory`: several installations may share one.
         """
         directory = directory.resolve()
         self.options = options or QemuOptions()
         self._image_directory = (image_directory or directory / "images").resolve()
+        self._preparing: asyncio.Future[None] | None = None
         self._host = Host(directory / "machines", self._image_directory, image, self.options)
         self._slots = Slots(self._host.machines, self.options.boots_at_once)
         self._waiting: dict[str, asyncio.Task[None]] = {}
@@ -75,8 +78,15 @@ class QemuDriver:
         )
 
     async def prepare(self) -> None:
-        """Build the image if that was not done before, so that the first order does not wait for it."""
-        await asyncio.to_thread(images.prepare, self._host.image, self._image_directory)
+        """Build or load the image if that was not done before."""
+        if self._preparing is None:
+            self._preparing = in_background(lambda: images.prepare(self._host.image, self._image_directory))
+        pending = self._preparing
+        try:
+            await asyncio.shield(pending)
+        finally:
+            if pending.done() and self._preparing is pending:
+                self._preparing = None
 
     async def create(self, spec: MachineSpec) -> Machine:
         """Write the machine down and boot it now, or when its turn comes; see `Driver.create`."""
@@ -86,6 +96,7 @@ class QemuDriver:
                 await self._remove(spec.name)
                 record = None
             if record is None:
+                await self._need_image()
                 record = await _finished(self._host.order, spec)
             if record.phase is Phase.QUEUED:
                 await self._boot_soon(spec.name)
@@ -162,6 +173,20 @@ class QemuDriver:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _need_image(self) -> None:
+        """Return if the image is there; begin to make it if not.
+
+        Raises:
+            NotYet: it is being made.
+            DriverError: it could not be made the last time.
+        """
+        if not images.is_ready(self._host.image, self._image_directory):
+            try:
+                async with asyncio.timeout(_IMAGE_SECONDS):
+                    await self.prepare()
+            except TimeoutError:
+                raise NotYet(PREPARING) from None
 
     @asynccontextmanager
     async def _alone(self, name: str) -> AsyncIterator[None]:

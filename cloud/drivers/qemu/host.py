@@ -25,13 +25,13 @@ class Host:
     Attributes:
         machines: the folder of all machines' folders.
         images: the folder of all images.
-        image: `tiny`, `debian`, or the path of a disk image.
+        image: what new machines are made from.
         options: what the operator set.
     """
 
     machines: Path
     images: Path
-    image: str | Path
+    image: image.Kind
     options: QemuOptions
 
     def folder(self, name: str) -> Folder:
@@ -151,7 +151,7 @@ class Host:
         left = self.room_left()
         cap = self.options.memory_mb_max
         parts = [
-            f"QEMU {version}, {boots}, image {self.image}{'' if ready else ' (built at the first order)'}",
+            f"QEMU {version}, {boots}, image {self.image}{'' if ready else ' (still to be made)'}",
             f"room for {left.memory_mb} MiB of memory, {left.vcpus} processors, {left.disk_gb} GiB of disk",
             f"guests get at most {cap} MiB whatever they are sold as" if cap else "",
             network.isolate(self.options.user).note,

@@ -6,6 +6,7 @@ changes: another recipe makes another folder.
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from dataclasses import asdict, dataclass
@@ -15,7 +16,10 @@ from shutil import rmtree
 from cloud.drivers.base import TryAgain
 from cloud.drivers.files import locked, read_json, write_atomic
 from cloud.drivers.qemu import debian, tiny
+from cloud.drivers.qemu.download import Download, fetch
 from cloud.drivers.qemu.tools import need, run
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,18 @@ class Image:
     disk: str
 
 
-def need_tools(kind: str | Path) -> None:
+Kind = str | Path | Download
+"""What machines are made from: `tiny`, `debian`, the path of a disk image with a boot loader and cloud-init in it, or
+where such a one is loaded from."""
+
+
+def need_tools(kind: Kind) -> None:
     """Raise `MissingTools` when machines of this image cannot be made here for want of programs."""
     builders = {"tiny": tiny.TOOLS, "debian": debian.TOOLS}
     need("qemu-system-x86_64", "qemu-img", *builders.get(str(kind), ()))
 
 
-def is_ready(kind: str | Path, images: Path) -> bool:
+def is_ready(kind: Kind, images: Path) -> bool:
     """Return whether nothing has to be built."""
     return read_json(_folder(kind, images) / "image.json") is not None
 
@@ -60,11 +69,11 @@ def load(folder: str) -> Image:
     return Image(**data)
 
 
-def prepare(kind: str | Path, images: Path) -> Image:
-    """Return the image, after building it if this is the first time. Blocks, seconds to a minute.
+def prepare(kind: Kind, images: Path) -> Image:
+    """Return the image, after building or loading it if this is the first time. Blocks, seconds to many minutes.
 
     Args:
-        kind: `tiny`, `debian`, or the path of a disk image with a boot loader and cloud-init in it.
+        kind: which.
         images: the folder of all images.
 
     Raises:
@@ -97,8 +106,10 @@ def make_disk(image: Image, path: Path, gigabytes: int) -> None:
     draft.replace(path)
 
 
-def _folder(kind: str | Path, images: Path) -> Path:
+def _folder(kind: Kind, images: Path) -> Path:
     """Return where an image belongs; another recipe or file is another folder."""
+    if isinstance(kind, Download):
+        return images / f"download-{kind.sha256.lower()[:12]}"
     if kind in {"tiny", "debian"}:
         recipe = hashlib.sha256(Path(__file__).read_bytes())
         for source in (Path(__file__).with_name(f"{kind}.py"), *sorted(tiny.GUEST.glob("*"))):
@@ -108,7 +119,8 @@ def _folder(kind: str | Path, images: Path) -> Path:
     return images / f"disk-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
 
 
-def _build(kind: str | Path, folder: Path) -> None:
+def _build(kind: Kind, folder: Path) -> None:
+    log.info("making the image of the machines: %s", kind)
     for left in folder.parent.glob(f".{folder.name}.*"):  # of a build that was killed; we hold the lock
         rmtree(left, ignore_errors=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -117,11 +129,12 @@ def _build(kind: str | Path, folder: Path) -> None:
         write_atomic(draft / "image.json", json.dumps(asdict(image), indent=1))
         rmtree(folder, ignore_errors=True)  # a folder without image.json is no image
         draft.rename(folder)
+        log.info("the image of the machines is ready: %s", kind)
     finally:
         rmtree(draft, ignore_errors=True)
 
 
-def _fill(kind: str | Path, draft: Path, folder: Path) -> Image:
+def _fill(kind: Kind, draft: Path, folder: Path) -> Image:
     kernel, initrd = str(folder / "kernel"), str(folder / "initrd")
     if kind == "tiny":
         tiny.build(draft)
@@ -129,8 +142,14 @@ def _fill(kind: str | Path, draft: Path, folder: Path) -> Image:
     if kind == "debian":
         debian.build(draft)
         return Image(str(folder), kernel, initrd, debian.APPEND, disk=str(folder / "disk.qcow2"))
-    path = Path(kind).resolve()
-    if not path.is_file():
-        raise TryAgain(f"There is no disk image {path}.")
+    if isinstance(kind, Download):
+        path = folder.with_suffix(".part")  # not in the draft, so that it outlives a crash
+        fetch(kind, path)
+    else:
+        path = Path(kind).resolve()
+        if not path.is_file():
+            raise TryAgain(f"There is no disk image {path}.")
     run("qemu-img", "convert", "-O", "qcow2", path, draft / "disk.qcow2")
+    if isinstance(kind, Download):
+        path.unlink()
     return Image(str(folder), kernel="", initrd="", append="", disk=str(folder / "disk.qcow2"))
