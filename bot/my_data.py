@@ -35,6 +35,7 @@ NOT_THEIRS = frozenset(
         "month_runs",
         "number_series",
         "prices",
+        "replicas",  # processes of ours
         "provider_events",  # what the payment service told us; what came of it is among the payments
         "switches",
         "watermarks",

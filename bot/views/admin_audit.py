@@ -12,9 +12,10 @@ from bot.view import Button, Rows, View
 from bot.views import problems
 from bot.views.admin_words import panel, short, turn, who
 
-PAGE = 10
+PAGE = 5
 """Entries on one screen."""
-_VALUE = 120
+_VALUE = 60
+"""Characters of one detail; five entries with six such fit."""
 _MONEY = frozenset({"amount", "old", "new", "total", "monthly"})
 """Details that are amounts in minor units."""
 

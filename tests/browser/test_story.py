@@ -104,7 +104,7 @@ def pictures(tmp_path: Path) -> Path:
 
 async def context_of(browser: Browser) -> BrowserContext:
     permissions = ["clipboard-read", "clipboard-write"]
-    return await browser.new_context(viewport={"width": 1360, "height": 860}, permissions=permissions)
+    return await browser.new_context(viewport={"width": 1360, "height": 980}, permissions=permissions)
 
 
 async def finished(*command: str) -> str:
@@ -190,6 +190,17 @@ async def deploy(ann: Visitor) -> Locator:
     return ready
 
 
+async def set_price(olga: Visitor) -> None:
+    """Raise the price: what runs keeps its own."""
+    await olga.click("Administration")
+    await olga.sees("The business now")
+    await olga.look("administration")
+    await olga.type("/setprice vm small 6.00")
+    await olga.sees("1 deployment keeps $5.00")
+    await olga.click("Set $6.00")
+    await olga.sees("vm small is $6.00 a month from now on")
+
+
 async def bill(ann: Visitor, demo: Demo, folder: Path) -> None:
     """Let a month pass; the invoice, its document and the one charge say the same."""
     world = ann.page.get_by_test_id("world")
@@ -204,7 +215,7 @@ async def bill(ann: Visitor, demo: Demo, folder: Path) -> None:
     (charge,) = await demo.charges()
     amount = f"${charge['amount'] / 100:.2f}"
     assert amount in paid
-    for expected in (amount, "web-1", *re.findall(r"INV-\d{4}-\d{6}", paid)):
+    for expected in (amount, "web-1", "$5.00", *re.findall(r"INV-\d{4}-\d{6}", paid)):
         assert expected in words
 
 
@@ -249,8 +260,7 @@ async def test_the_visitors_story(demo: Demo, browser: Browser, pictures: Path, 
         assert await log_in(command, key, "hostname") == "web-1\n"
     else:
         await ann.sees("This machine is simulated")
-    await olga.type("/setprice vm small 6.00")
-    await olga.sees("1 deployment keeps $5.00")
+    await set_price(olga)
     await bill(ann, demo, tmp_path)
     await end(ann, demo)
     assert wrong == []

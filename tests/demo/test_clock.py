@@ -8,6 +8,7 @@ import pytest
 
 from billing.clock import SystemClock
 from bot.demo.clock import MovableClock, Move
+from bot.demo.steps import jobs_are_done
 
 
 def test_the_product_sees_every_move(tmp_path: Path) -> None:
@@ -65,3 +66,18 @@ def test_a_reader_never_finds_half_a_number(tmp_path: Path) -> None:
 )
 def test_moves(move: Move, start: datetime, end: datetime) -> None:
     assert move.after(start) == end
+
+
+@pytest.mark.parametrize(
+    ("tick", "running", "done"),
+    [
+        (datetime(2026, 12, 8, 9, 29, 59, tzinfo=UTC), 0, False),
+        (datetime(2026, 12, 8, 9, 30, tzinfo=UTC), 1, False),
+        (datetime(2026, 12, 8, 9, 30, tzinfo=UTC), 0, True),
+        (datetime(2026, 12, 8, 9, 30, 1, tzinfo=UTC), 0, True),
+    ],
+)
+def test_a_job_that_ran_since_the_halt_is_done(tick: datetime, running: int, *, done: bool) -> None:
+    """On a slow machine a second passes before the job begins: nobody may wait for it in vain."""
+    figures = {("bot_job_last_tick_timestamp_seconds", "reap"): tick.timestamp(), ("bot_job_running", "reap"): running}
+    assert jobs_are_done(figures, datetime(2026, 12, 8, 9, 30, tzinfo=UTC)) is done
