@@ -193,6 +193,7 @@ class App:
             outbox = self.deliverer(real=services.real)
             workers = self._workers(services, outbox)
             services.wakers.update({worker.name: worker.wake for worker in workers})
+            self.store.on_room = services.wakers["updates"]
             await self._listen(services, workers, stopping)
             await outbox.close()
 

@@ -7,7 +7,7 @@ is handled by another, or by itself when it is back.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
@@ -34,13 +34,14 @@ _earlier = aliased(ChatUpdate, name="earlier")
 
 ALLOWED = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
 """Kinds of updates that we ask for."""
-_AT_ONCE = 512
-"""Updates in hand at the same time; beyond that they wait in the queue, and are safe in the database."""
-_IN_HAND = 2048
-"""Updates that a process claims; what comes beyond waits in the database for whoever has room."""
+_AT_ONCE = 256
+"""Updates handled at the same time."""
+_IN_HAND = 256
+"""Updates that a process claims: what it is at, and a little more. What comes beyond waits in the database for
+whoever has room, and is no suspect when this process dies."""
 _POLL_SECONDS = 30
 _CONFLICT_SECONDS = 1.0
-_SUSPECT = 3
+_SUSPECT = 10
 """An update that was waiting or in hand at so many crashes may be their cause: such are handled one at a time."""
 _ATTEMPTS = 20
 """One that was at so many is left alone: far more than a bad day's kills, which are not its fault, and an end to a
@@ -72,7 +73,10 @@ class UpdateStore:
         self._ended: set[int] = set()
         """Handled, but the database could not be told."""
         self._stopping = False
+        self._left_some = False
         self.queue: asyncio.Queue[object] = asyncio.Queue()
+        self.on_room: Callable[[], None] = lambda: None
+        """Called when there is room for updates that had to wait."""
 
     async def add(self, payloads: Sequence[dict[str, Any]], bot: Bot) -> None:
         """Store updates as they came, and queue those that are new and ours; returns when they are safe."""
@@ -81,6 +85,7 @@ class UpdateStore:
         # In hand before they are stored: whoever looks for rows that we lost sight of must not take these for such.
         wanted = {key: _lane(found) for key, found in updates.items() if found is not None and key not in self._mine}
         ours = dict(sorted(wanted.items())[:room])
+        self._left_some = self._left_some or len(ours) < len(wanted)
         self._mine |= ours
         claimed: set[int] = set()
         try:
@@ -143,6 +148,7 @@ class UpdateStore:
                 await session.scalars(self._free().limit(room).with_for_update(skip_locked=True, of=ChatUpdate))
             )
             taken = [row for row in rows if self._keep(row)]
+            self._left_some = len(rows) == room
         for row in taken:
             await self._queue(row.id, row.payload, bot)
 
@@ -208,6 +214,8 @@ class UpdateStore:
             following = None if self._database.is_sqlite else await self._following(session, lane)
         self._ended.discard(update_id)
         self._mine.pop(update_id, None)
+        if update_id in self._suspects or (self._left_some and len(self._mine) < _IN_HAND // 2):
+            self.on_room()
         self._suspects.discard(update_id)
         if following is not None:
             self._mine[following.id] = lane

@@ -1,0 +1,282 @@
+"""What people do while the product dies under them, and what must have come of it, each once."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, cast
+
+from sqlalchemy import select
+
+from billing import ledger, vouchers
+from billing.clock import Month
+from billing.ledger import Balances
+from billing.models import IN_FLIGHT, Card, Customer, Invoice, InvoiceKind, Payment, PaymentStatus
+from bot.demo.telegram import Person
+from cloud.models import Deployment, State
+from tests.crash.house import PATIENCE, House
+from tests.flows.test_pay import invoice
+from tests.flows.world import ADMIN, DECLINES_LATER, KEY, VISA
+
+Act = Callable[[House, Person], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One thing that somebody does.
+
+    Attributes:
+        prepare: what must be before; nothing dies meanwhile.
+        act: what is done while the product dies once; returns when its end was seen.
+        check: what must be afterwards.
+        again: the same person does it again and again, instead of a new one each time.
+        hurry: whether the clock may be moved on when something waits for its time.
+    """
+
+    prepare: Act
+    act: Act
+    check: Act
+    again: bool = False
+    hurry: bool = True
+
+
+# --- what was
+
+
+async def of(house: House, person: Person) -> Customer:
+    async with house.database.read() as session:
+        return (await session.scalars(select(Customer).where(Customer.telegram_id == person.id))).one()
+
+
+async def money(house: House, person: Person) -> Balances:
+    customer = await of(house, person)
+    async with house.database.read() as session:
+        return await ledger.balances(session, customer.id)
+
+
+async def charged(house: House, person: Person) -> list[int]:
+    """What Stripe took from a person, and what the books say of it, which is the same."""
+    customer = await of(house, person)
+    async with house.database.read() as session:
+        rows = list(await session.scalars(select(Payment).where(Payment.customer_id == customer.id)))
+    assert not [row for row in rows if row.status in IN_FLIGHT]
+    paid = sorted(row.amount for row in rows if row.status is PaymentStatus.SUCCEEDED)
+    charges = house.stripe.control.charges()
+    taken = sorted(one["amount"] for one in charges if one["customer"] == customer.provider_id)
+    assert taken == paid
+    return paid
+
+
+def told(person: Person, *parts: str, most: int = 2) -> None:
+    """A fact was told, and at most once more."""
+    texts = [message.text for message in person.messages if message.from_bot]
+    found = [text for text in texts if all(part in text for part in parts)]
+    assert 1 <= len(found) <= most, (parts, texts)
+
+
+# --- what is done
+
+
+async def sees(person: Person, *parts: str) -> Any:
+    return await person.wait_for_text(*parts, timeout_s=PATIENCE)
+
+
+async def arrives(_: House, person: Person) -> None:
+    await person.start()
+    await sees(person, "Hello")
+
+
+async def has_key(house: House, person: Person) -> None:
+    await arrives(house, person)
+    await person.send(f"/sshkey {KEY}")
+    await sees(person, "Key added")
+
+
+async def code(house: House, person: Person, amount: int = 1000) -> str:
+    async with house.database.transaction() as session:
+        made = await vouchers.issue(
+            session, amount=amount, batch=f"for {person.id}", actor=ADMIN, now=house.clock.now()
+        )
+    return made.codes[0]
+
+
+async def has_voucher_money(house: House, person: Person, amount: int = 1000) -> None:
+    await has_key(house, person)
+    await person.send(f"/voucher {await code(house, person, amount)}")
+    await sees(person, "Voucher redeemed")
+
+
+async def adds_card(house: House, person: Person, card: str = VISA) -> None:
+    await person.send("/addcard")
+    house.pay_page(await sees(person, "payment page"), card=card)
+    await sees(person, "is saved")
+
+
+async def has_one_card(house: House, person: Person) -> None:
+    customer = await of(house, person)
+    async with house.database.read() as session:
+        cards = list(await session.scalars(select(Card).where(Card.customer_id == customer.id)))
+    assert [card.removed_at for card in cards] == [None]
+    assert customer.default_card_id == cards[0].id
+    told(person, "is saved")
+
+
+async def tops_up(house: House, person: Person) -> None:
+    await person.send("/topup 10")
+    house.pay_page(await sees(person, "Charge $10.00"))
+    await sees(person, "$10.00 is in your balance")
+
+
+async def has_ten(house: House, person: Person) -> None:
+    assert await charged(house, person) == [1000]
+    assert (await money(house, person)).balance == 1000
+    told(person, "$10.00 is in your balance")
+
+
+async def redeems(house: House, person: Person) -> None:
+    await person.send(f"/voucher {await code(house, person)}")
+    await sees(person, "oucher", "$10.00")
+
+
+async def has_redeemed(house: House, person: Person) -> None:
+    assert (await money(house, person)).voucher == 1000
+    told(person, "oucher", "$10.00")
+
+
+def machine(person: Person) -> str:
+    return f"vm-{person.id}"
+
+
+async def deploys(_: House, person: Person) -> None:
+    await person.send(f"/deploy vm small {machine(person)}")
+    await sees(person, "held until")
+    await person.press(f"Deploy {machine(person)}")
+    await sees(person, machine(person), "success")
+
+
+async def states(house: House, person: Person) -> list[State]:
+    customer = await of(house, person)
+    async with house.database.read() as session:
+        return list(await session.scalars(select(Deployment.state).where(Deployment.customer_id == customer.id)))
+
+
+async def has_one_machine(house: House, person: Person) -> None:
+    assert await states(house, person) == [State.SUCCESS]
+    assert house.machines().count(machine(person)) == 1
+
+
+async def has_machine(house: House, person: Person) -> None:
+    await has_voucher_money(house, person)
+    await deploys(house, person)
+
+
+async def deletes(_: House, person: Person) -> None:
+    await person.send(f"/delete {machine(person)}")
+    await sees(person, "Delete", machine(person))
+    await person.press(f"Delete {machine(person)}")
+    await sees(person, machine(person), "deleted")
+
+
+async def has_no_machine(house: House, person: Person) -> None:
+    assert await states(house, person) == [State.DELETED]
+    assert machine(person) not in house.machines()
+
+
+async def owes(house: House, person: Person) -> None:
+    """An invoice of $9.00 that nobody wishes to be settled, and a card."""
+    await arrives(house, person)
+    await adds_card(house, person)
+    await invoice(cast("Any", house), person, 900)
+
+
+async def pays(house: House, person: Person) -> None:
+    (row,) = await invoices(house, person)
+    await person.send(f"/pay {row.number}")
+    await sees(person, row.number, "$9.00")
+    await person.press("Pay $9.00")
+    await sees(person, "$9.00", "aid")
+
+
+async def invoices(house: House, person: Person) -> list[Invoice]:
+    customer = await of(house, person)
+    async with house.database.read() as session:
+        mine = Invoice.customer_id == customer.id, Invoice.kind == InvoiceKind.INVOICE
+        return list(await session.scalars(select(Invoice).where(*mine).order_by(Invoice.id)))
+
+
+async def has_paid(house: House, person: Person) -> None:
+    assert await charged(house, person) == [900]
+    assert [row.due for row in await invoices(house, person)] == [0]
+
+
+async def lives_on_a_card(house: House, person: Person) -> None:
+    await has_key(house, person)
+    await adds_card(house, person)
+    await deploys(house, person)
+
+
+async def a_month_goes_by(house: House, person: Person) -> None:
+    before = len(await invoices(house, person))
+    by = Month.of(house.clock.now()).end - house.clock.now() + timedelta(minutes=11)
+    house.clock.move(by)
+    house.stripe.control.tick()
+    await house.settled()
+    assert len(await invoices(house, person)) == before + 1
+
+
+async def has_paid_each_month_once(house: House, person: Person) -> None:
+    rows = await invoices(house, person)
+    assert [row.due for row in rows] == [0] * len(rows)
+    assert set(Counter(row.month for row in rows).values()) == {1}
+    assert await charged(house, person) == sorted(row.total for row in rows)
+    told(person, rows[-1].number, "Invoice")
+
+
+async def does_not_pay(house: House, person: Person) -> None:
+    await has_key(house, person)
+    await adds_card(house, person, DECLINES_LATER)
+    await invoice(cast("Any", house), person, 900)
+    await house.settled()
+
+
+async def a_week_goes_by(house: House, person: Person) -> None:
+    before = reminders(person)
+    by = timedelta(days=7)
+    house.clock.move(by)
+    house.stripe.control.tick()
+    await house.settled()
+    assert 1 <= reminders(person) - before <= 2
+
+
+def reminders(person: Person) -> int:
+    return sum("unpaid" in message.text.lower() for message in person.messages if message.from_bot)
+
+
+async def owes_as_before(house: House, person: Person) -> None:
+    assert [row.due for row in await invoices(house, person)] == [900]
+    assert await charged(house, person) == []
+
+
+FLOWS = {
+    "add card": Flow(arrives, adds_card, has_one_card),
+    "top up": Flow(arrives, tops_up, has_ten),
+    "redeem": Flow(arrives, redeems, has_redeemed, hurry=False),
+    "deploy": Flow(has_voucher_money, deploys, has_one_machine, hurry=False),
+    "pay": Flow(owes, pays, has_paid),
+    "delete": Flow(has_machine, deletes, has_no_machine, hurry=False),
+    "monthly run": Flow(lives_on_a_card, a_month_goes_by, has_paid_each_month_once, again=True),
+    "remind": Flow(does_not_pay, a_week_goes_by, owes_as_before, again=True),
+}
+
+
+@asynccontextmanager
+async def dying(house: House, done: list[str]) -> AsyncIterator[None]:
+    """Have the product die once, at the next point that is not done; `done` gets its name."""
+    house.armed.write_text("".join(f"{point}\n" for point in done))
+    try:
+        yield
+    finally:
+        lines = house.armed.read_text().splitlines()
+        house.armed.unlink()
+        done[:] = [line for line in lines if line != "!"]
