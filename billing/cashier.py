@@ -57,6 +57,7 @@ class Cashier:
         terms: Terms,
         return_url: str,
         closed: Callable[[AsyncSession], Awaitable[bool]] | None = None,
+        at_once: int = _AT_ONCE,
     ) -> None:
         """Take what it works with.
 
@@ -67,7 +68,9 @@ class Cashier:
             terms: what orders and charges go by.
             return_url: where a bank's confirmation page sends the browser.
             closed: says whether nothing is sold now, so that orders that wait go on waiting.
+            at_once: customers served in parallel; one, where the same seed has to give the same ledger.
         """
+        self._at_once = at_once
         self._database = database
         self._gateway = gateway
         self._clock = clock
@@ -86,7 +89,7 @@ class Cashier:
                 leased = await wishes.lease(session, now=self._clock.now(), limit=_CHUNK)
             if not leased:
                 return done
-            await _each(leased, lambda key: self.settle(key[0], by_card=key[1]))
+            await _each(leased, lambda key: self.settle(key[0], by_card=key[1]), at_once=self._at_once)
             done += len(leased)
 
     async def settle(self, customer_id: int, *, by_card: bool) -> None:
@@ -193,7 +196,7 @@ class Cashier:
             due = await self._claim()
             if not due:
                 return done
-            await _each(due, self._look_after)
+            await _each(due, self._look_after, at_once=self._at_once)
             done += len(due)
 
     async def _claim(self) -> list[int]:
@@ -359,9 +362,9 @@ async def _tell_denied(session: AsyncSession, error: GatewayError, now: datetime
     await outbox.tell_house(session, "provider_denied", {"error": str(error)}, now=now, dedup=dedup)
 
 
-async def _each(items: Iterable[T], work: Callable[[T], Awaitable[object]]) -> None:
+async def _each(items: Iterable[T], work: Callable[[T], Awaitable[object]], *, at_once: int) -> None:
     """Do each, some in parallel; one that breaks leaves the others, and its lease brings it back."""
-    room = asyncio.Semaphore(_AT_ONCE)
+    room = asyncio.Semaphore(at_once)
 
     async def one(item: T) -> None:
         async with room:
