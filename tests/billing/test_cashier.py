@@ -6,9 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from billing import corrections
 from billing.clock import DAY, HOUR, ManualClock
 from billing.db import Database
+from billing.gateway import Charge, ChargeRequest
 from billing.models import PaymentStatus
+from billing.stripe_gateway import StripeGateway
 from tests.billing.shop import AMEX, DECLINES, LOST, MASTERCARD, VISA
 from tests.billing.till import Till, open_till
 
@@ -200,3 +203,70 @@ async def test_a_restart_forgets_nothing_that_waits(till: Till) -> None:
     till.restart()
     await till.pass_time(2 * MINUTE)
     assert await till.due(invoice) == 0
+
+
+async def test_a_correction_settles_what_is_open_and_charges_no_card(till: Till) -> None:
+    """Rule 6.1: a correction that credits the customer is used at once, and sets off no card charge."""
+    customer = await till.customer()
+    await till.add_card(customer, DECLINES)
+    invoices = [await till.invoice(customer, amount) for amount in (500, 900)]
+    await till.work()
+    tried = len(await till.payments(customer))
+    async with till.database.transaction() as session:
+        now = till.clock.now()
+        await corrections.credit(session, customer.id, 600, "sorry", operation="c", actor=1, now=now)
+    await till.work()
+    assert [await till.due(invoice) for invoice in invoices] == [0, 800]
+    assert len(await till.payments(customer)) == tried
+
+
+class Busy(StripeGateway):
+    """A gateway at which something happens while a card is charged."""
+
+    async def charge(self, request: ChargeRequest) -> Charge:
+        """Let it happen, and charge."""
+        await self.meanwhile()
+        return await super().charge(request)
+
+    @staticmethod
+    async def meanwhile() -> None:
+        """Nothing, unless a test says what."""
+
+
+async def test_the_due_is_read_again_before_each_charge(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 6.8: money that came while the first invoice was charged pays the second; the card is left alone."""
+    customer = await till.customer()
+    await till.add_card(customer)
+    await till.work()
+    invoices = [await till.invoice(customer, amount) for amount in (500, 900)]
+
+    async def money_comes() -> None:
+        await till.give(customer, voucher=900)
+
+    till.gateway.__class__ = Busy
+    monkeypatch.setattr(Busy, "meanwhile", staticmethod(money_comes))
+    await till.work()
+    assert [await till.due(invoice) for invoice in invoices] == [0, 0]
+    assert till.taken() == 500
+
+
+async def test_customers_are_charged_in_parallel_and_each_one_by_one(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 6.9: each of two charges waits until the other has begun; those of one customer never meet."""
+    customers = [await till.customer() for _ in range(2)]
+    for customer, number in zip(customers, (VISA, MASTERCARD), strict=True):
+        await till.add_card(customer, number)
+    await till.work()
+    invoices = [await till.invoice(customer, amount) for customer in customers for amount in (500, 900)]
+    both = asyncio.Barrier(2)
+
+    async def meet() -> None:
+        async with asyncio.timeout(60):
+            await both.wait()
+
+    till.gateway.__class__ = Busy
+    monkeypatch.setattr(Busy, "meanwhile", staticmethod(meet))
+    await till.work()
+    assert [await till.due(invoice) for invoice in invoices] == [0, 0, 0, 0]
+    assert sorted(charge["amount"] for charge in till.stripe.control.charges()) == [500, 500, 900, 900]

@@ -118,6 +118,31 @@ async def test_it_goes_back_to_card_balance_and_voucher_each_at_most_what_it_pai
         await credit(till, invoice, 1, operation="third")
 
 
+async def test_voucher_money_stays_voucher_money(till: Till) -> None:
+    """Rule 8.3: what vouchers paid goes back to the voucher balance, never to the balance or a card."""
+    customer = await till.customer()
+    await till.add_card(customer)
+    await till.give(customer, voucher=500)
+    await till.work()
+    invoice = await till.invoice(customer, 500)
+    await till.work()
+    await credit(till, invoice, 500)
+    have = await till.balances(customer)
+    assert (have.voucher, have.balance) == (500, 0)
+    assert till.stripe.control.charges() == []
+    assert await refunds(till) == []
+
+
+async def test_numbers_of_their_own_without_a_gap(till: Till) -> None:
+    """Rule 10.4: one that was refused takes none."""
+    _, invoice = await paid_by_card(till, 1000)
+    first = await credit(till, invoice, 300)
+    with pytest.raises(OutOfRange):
+        await credit(till, invoice, 800)
+    second = await credit(till, invoice, 400)
+    assert (first.number, second.number) == ("CN-2026-000001", "CN-2026-000002")
+
+
 async def test_the_same_operation_credits_once(till: Till) -> None:
     customer = await till.customer()
     invoice = await till.invoice(customer, 1000)

@@ -88,6 +88,7 @@ async def paid(database: Database, customer: Customer) -> Payment:
 
 @given(st.integers(1, 200_000), st.integers(0, 500))
 def test_the_price_is_the_least_number_of_stars_that_is_enough(amount: int, rate: int) -> None:
+    """Rule 7.5: the configured rate."""
     count = stars.price(amount, Terms(Currency.of("usd"), stars_rate=rate))
     if count is None:
         assert rate == 0 or amount > rate * MOST_STARS
@@ -96,6 +97,7 @@ def test_the_price_is_the_least_number_of_stars_that_is_enough(amount: int, rate
 
 
 async def test_what_came_is_credited_once_however_often_it_is_told(database: Database) -> None:
+    """Rule 7.5."""
     customer = await customer_in(database)
     payment = await wanted(database, customer)
     assert (payment.amount, payment.stars) == (502, 251)
@@ -188,6 +190,7 @@ async def begin(database: Database, payment: Payment) -> Payment:
 
 
 async def test_a_refund_happens_once(database: Database) -> None:
+    """Rule 7.5, C11."""
     customer = await customer_in(database)
     payment = await paid(database, customer)
     chat, clock = Chat(), ManualClock(NOW)

@@ -68,7 +68,7 @@ async def test_the_same_operation_opens_one_page(till: Till) -> None:
 
 
 async def test_a_paid_page_credits_once_and_settles(till: Till) -> None:
-    """A20: what is due is paid from it, and no card is charged for it."""
+    """Rule 7.4, A20. A20: what is due is paid from it, and no card is charged for it."""
     customer = await till.customer()
     await till.add_card(customer)
     invoice = await till.invoice(customer, 400, wish=False)
@@ -93,6 +93,7 @@ async def test_an_abandoned_page_charges_nothing(till: Till) -> None:
 
 
 async def test_one_tap_charges_the_card_once_and_closes_the_page(till: Till) -> None:
+    """Rule 7.4."""
     customer = await till.customer()
     card = await till.add_card(customer)
     assert card is not None

@@ -51,6 +51,7 @@ async def money(database: Database, customer: Customer) -> int:
 
 
 async def test_approving_issues_and_redeems_in_one_act_and_tells_both_ends(database: Database) -> None:
+    """Rule 8.4."""
     ann = await customer_in(database)
     request = await ask(database, ann, "update:1")
     done = await decide(database, request, approve=True)

@@ -54,6 +54,7 @@ async def money(database: Database, customer: Customer) -> int:
 
 
 def test_codes_carry_at_least_80_bits_in_groups_without_look_alikes() -> None:
+    """Rule 8.1."""
     code = vouchers.new_code()
     letters = code.replace("-", "")
     assert len(letters) * (len(ALPHABET).bit_length() - 1) >= 80
@@ -92,6 +93,7 @@ def test_no_code_survives_the_log(form: str) -> None:
 
 
 async def test_only_the_hash_is_stored(database: Database) -> None:
+    """Rule 8.1."""
     (code,) = await codes_of(database)
     async with database.read() as session:
         row = (await session.scalars(select(Voucher))).one()
@@ -120,7 +122,7 @@ async def test_a_voucher_adds_to_the_voucher_balance_and_wishes_for_settlement(d
 
 
 async def test_many_at_once_redeem_a_code_once(database: Database) -> None:
-    """One redemption, ever, under any race."""
+    """Rule 8.1: One redemption, ever, under any race."""
     customers = [await customer_in(database) for _ in range(6)]
     (code,) = await codes_of(database)
     answers = await asyncio.gather(*(redeem(database, customers[number % 6], code) for number in range(12)))
@@ -132,6 +134,7 @@ async def test_many_at_once_redeem_a_code_once(database: Database) -> None:
 
 
 async def test_used_codes_are_told_to_their_owner_only(database: Database) -> None:
+    """Rule 8.2."""
     ann, bob = await customer_in(database), await customer_in(database)
     (code,) = await codes_of(database)
     await redeem(database, ann, code)
@@ -144,6 +147,7 @@ async def test_used_codes_are_told_to_their_owner_only(database: Database) -> No
 
 
 async def test_the_last_day_is_whole(database: Database) -> None:
+    """Rule 8.1."""
     ann, bob = await customer_in(database), await customer_in(database)
     first, second = await codes_of(database, count=2, days=3)
     assert (await redeem(database, ann, first, at("2026-01-13 23:59"))).answer is Answer.REDEEMED
@@ -172,7 +176,7 @@ async def guess(database: Database, customer: Customer, times: int, now: datetim
 
 
 async def test_ten_wrong_codes_in_an_hour_stop_for_an_hour(database: Database) -> None:
-    """Even for the right code, or being stopped would tell which is right; others are not stopped."""
+    """Rule 8.2: Even for the right code, or being stopped would tell which is right; others are not stopped."""
     ann, bob = await customer_in(database), await customer_in(database)
     right, other = await codes_of(database, count=2)
     start = await guess(database, ann, 9, NOW)
