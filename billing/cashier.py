@@ -13,7 +13,19 @@ from typing import TypeVar
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import accounts, cards, low_funds, outbox, payment_results, payments, quotes, settling, topups, wishes
+from billing import (
+    accounts,
+    cards,
+    low_funds,
+    outbox,
+    payment_results,
+    payments,
+    quotes,
+    settling,
+    settling_many,
+    topups,
+    wishes,
+)
 from billing.clock import Clock
 from billing.db import Database
 from billing.errors import NotFound
@@ -82,7 +94,11 @@ class Cashier:
     # --- wishes
 
     async def settle_due(self) -> int:
-        """Try every wish that is due, and return how many that were."""
+        """Try every wish that is due, and return how many that were; many that are simple first, and at once."""
+        last: int | None = 0
+        while last is not None:
+            async with self._database.transaction() as session:
+                last = await settling_many.settle_chunk(session, last, now=self._clock.now())
         done = 0
         while True:
             async with self._database.transaction() as session:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -138,18 +138,12 @@ async def owe_many(
         reason: as in `About`.
         now: when.
     """
-    # Looked up rather than joined: SQLite, which keeps no statistics, might go through all accounts.
-    receivable = (
-        select(Account.id)
-        .where(Account.customer_id == owed.c.customer_id, Account.kind == AccountKind.RECEIVABLE)
-        .scalar_subquery()
-    )
     house = select(Account.id).where(Account.customer_id.is_(None), Account.kind == credit).scalar_subquery()
     names, values = columns(
         {
             "operation": owed.c.operation,
             "phase": sa.literal(Phase.POSTED.value),
-            "debit_id": receivable,
+            "debit_id": _id_of(owed, Account.kind == AccountKind.RECEIVABLE),
             "credit_id": house,
             "amount": owed.c.amount,
             "created_at": sa.literal(now, Instant()),
@@ -166,6 +160,49 @@ async def owe_many(
         .where(Account.kind == AccountKind.RECEIVABLE, Account.customer_id.in_(select(owed.c.customer_id)))
         .values(posted=Account.posted + amount)
     )
+
+
+async def settle_many(session: AsyncSession, paid: sa.FromClause, *, reason: str, now: datetime) -> None:
+    """Move voucher and balance money of many customers onto what they owe, in three statements.
+
+    Args:
+        session: a transaction that holds these customers.
+        paid: columns `operation`, `customer_id`, `invoice_id`, `kind` (the account that it leaves) and `amount`;
+            operations are new. An account that does not hold so much fails the whole statement.
+        reason: as in `About`.
+        now: when.
+    """
+    names, values = columns(
+        {
+            "operation": paid.c.operation,
+            "phase": sa.literal(Phase.POSTED.value),
+            "debit_id": _id_of(paid, Account.kind == paid.c.kind),
+            "credit_id": _id_of(paid, Account.kind == AccountKind.RECEIVABLE),
+            "amount": paid.c.amount,
+            "created_at": sa.literal(now, Instant()),
+            "reason": sa.literal(reason),
+            "note": sa.literal(""),
+            "invoice_id": paid.c.invoice_id,
+        }
+    )
+    rows = select(*values).select_from(paid)
+    await session.execute(inserting(session, Transfer).from_select(names, rows, include_defaults=False))
+    amount = sa.cast(func.sum(paid.c.amount), sa.BigInteger())
+    for kinds, of_kind in (
+        ((AccountKind.VOUCHER, AccountKind.BALANCE), paid.c.kind == Account.kind),
+        ((AccountKind.RECEIVABLE,), sa.true()),
+    ):
+        moved = select(func.coalesce(amount, 0)).where(paid.c.customer_id == Account.customer_id, of_kind)
+        await session.execute(
+            update(table(Account))
+            .where(Account.kind.in_(kinds), Account.customer_id.in_(select(paid.c.customer_id)))
+            .values(posted=Account.posted - moved.scalar_subquery())
+        )
+
+
+def _id_of(rows: sa.FromClause, of_kind: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    # Looked up rather than joined: SQLite, which keeps no statistics, might go through all accounts.
+    return select(Account.id).where(Account.customer_id == rows.c.customer_id, of_kind).scalar_subquery()
 
 
 async def post(session: AsyncSession, pending: Transfer, *, now: datetime) -> Transfer:

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlalchemy.schema import CreateTable
 
 from billing import ledger, metering, outbox, wishes
 from billing.clock import Month
@@ -34,7 +33,7 @@ from billing.models import (
     Usage,
 )
 from billing.money import Currency
-from billing.sql import columns, inserting, json_object, number, padded, table, whole
+from billing.sql import columns, inserting, json_object, number, padded, start_empty, table, whole
 from billing.terms import Terms
 
 PATIENCE = timedelta(minutes=10)
@@ -122,8 +121,7 @@ async def _issue_chunk(
 ) -> int:
     """Invoice the customers whose ids are above `low` and not above `high`; return how many."""
     for scratch in (_lines, _totals):
-        await session.execute(CreateTable(scratch, if_not_exists=True))
-        await session.execute(scratch.delete())
+        await start_empty(session, scratch)
     await _hold_customers(session, month, low, high)
     await _collect(session, month, low, high, terms)
     count = await session.scalar(select(func.count()).select_from(_totals)) or 0

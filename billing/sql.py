@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -57,6 +58,11 @@ class _Greatest(_Spelled):
 class _JsonObject(_Spelled):
     inherit_cache = True
     names = MappingProxyType({"sqlite": "json_object", "postgresql": "jsonb_build_object"})
+
+
+class _JsonArray(_Spelled):
+    inherit_cache = True
+    names = MappingProxyType({"sqlite": "json_array", "postgresql": "jsonb_build_array"})
 
 
 class _Padded(FunctionElement[str]):
@@ -110,10 +116,21 @@ def json_object(fields: Mapping[str, ColumnElement[Any] | InstrumentedAttribute[
     return _JsonObject(*parts)
 
 
+def json_array(*values: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a JSON array made in the database."""
+    return _JsonArray(*values)
+
+
 def rounded(numerator: ColumnElement[int], denominator: int, step: int) -> ColumnElement[int]:
     """Return a non-negative fraction, rounded half up to the step: `Currency.round_half_up` in SQL (rules.md 1.4)."""
     half = denominator * step
     return (2 * numerator + half) // number(2 * half) * step
+
+
+async def start_empty(session: AsyncSession, scratch: Table) -> None:
+    """Have a temporary table be there and hold nothing."""
+    await session.execute(CreateTable(scratch, if_not_exists=True))
+    await session.execute(scratch.delete())
 
 
 def columns(

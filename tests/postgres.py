@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ class Server:
 
     port: int
     psql: Path
+    pid: int
 
     def url(self, database: str) -> str:
         """Return the SQLAlchemy URL of a database on it."""
@@ -63,31 +64,35 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
+def server(flags: Sequence[str] = _FLAGS, where: Path | None = None) -> Iterator[Server]:
     """Start a server, and stop it at the end.
+
+    Args:
+        flags: its settings.
+        where: the folder in which it keeps its files; in memory where that is possible.
 
     Raises:
         Missing: it is not installed, or root has no other user to run it as.
     """
     programs = _programs()
     user = _user()
-    folder = Path(tempfile.mkdtemp(prefix="vmbot-pg-", dir=_fastest()))
+    folder = Path(tempfile.mkdtemp(prefix="vmbot-pg-", dir=where or _fastest()))
     try:
         if user:
             os.chown(folder, user.pw_uid, user.pw_gid)
         access = ["-U", "postgres", "-A", "trust"]
         _run([*_as(user), programs / "initdb", "-D", folder / "data", "-N", "-E", "UTF8", "--locale=C", *access])
-        process, port = _start([*_as(user), programs / "postgres", "-D", folder / "data"], folder)
+        process, port = _start([*_as(user), programs / "postgres", "-D", folder / "data"], flags, folder)
         try:
-            yield Server(port, programs / "psql")
+            yield Server(port, programs / "psql", process.pid)
         finally:
             _stop(process)
     finally:
         shutil.rmtree(folder)
 
 
-def _start(command: list[str | Path], sockets: Path) -> tuple[subprocess.Popen[bytes], int]:
-    flags = [part for flag in (*_FLAGS, f"unix_socket_directories={sockets}") for part in ("-c", flag)]
+def _start(command: list[str | Path], given: Sequence[str], sockets: Path) -> tuple[subprocess.Popen[bytes], int]:
+    flags = [part for flag in (*given, f"unix_socket_directories={sockets}") for part in ("-c", flag)]
     for _ in range(_ATTEMPTS):
         port = _free_port()
         process = subprocess.Popen(  # noqa: S603 our own words
