@@ -25,6 +25,7 @@ from telegram.request import HTTPXRequest
 from billing import leases, sql
 from billing.clock import DAY, Clock
 from billing.db import Database
+from bot import shapes
 from bot.models import ChatUpdate
 from bot.pace import seconds
 
@@ -254,8 +255,9 @@ class UpdateStore:
 
 
 def _read(payload: dict[str, Any], bot: Bot) -> Update | None:
-    """Return an update, or none for what the library cannot make of it: refused, it would come for ever."""
+    """Return an update, or none for what is none: refused, it would come for ever."""
     try:
+        shapes.check(payload)
         return Update.de_json(payload, bot)
     except Exception as error:  # noqa: BLE001 whatever the library makes of a shape that it does not know
         log.warning("update %s cannot be read: %s", payload.get("update_id"), error)
@@ -335,6 +337,7 @@ class ReadableUpdates(HTTPXRequest):
 
 def _is_readable(update: dict[str, Any]) -> bool:
     try:
+        shapes.check(update)
         Update.de_json(update, None)
     except Exception as error:  # noqa: BLE001 whatever the library makes of a shape that it does not know
         log.warning("update %s cannot be read: %s", update["update_id"], error)

@@ -11,6 +11,8 @@ from telegram import Bot
 from bot.updates import UpdateStore
 
 _HEADER = "X-Telegram-Bot-Api-Secret-Token"
+_LARGEST = 2**63
+"""Numbers of updates are below it, or they could not be stored."""
 
 
 class TelegramHook:
@@ -39,6 +41,6 @@ def _update(body: bytes) -> dict[str, Any] | None:
         update = json.loads(body)
     except ValueError:
         return None
-    if not isinstance(update, dict) or not isinstance(update.get("update_id"), int):
+    if not isinstance(update, dict) or type(update.get("update_id")) is not int:
         return None
-    return update
+    return update if 0 <= update["update_id"] < _LARGEST else None
