@@ -54,6 +54,24 @@ test-slow: install ## the tests that take long
 	@bot/demo/packages.sh test
 	@$(PYTEST) -m slow
 
+.PHONY: crash
+crash: install ## kill the product everywhere, on both databases and as several processes; prints the figures
+	@bot/demo/packages.sh test
+	@$(BIN)/pytest -q -s -m "slow or not slow" tests/crash
+
+FILE ?= data/backup/vmbot-$(shell date -u +%Y-%m-%d-%H%M%S)
+
+.PHONY: backup
+backup: install ## a whole copy of the database, also while the program runs: make backup FILE=...
+	@mkdir -p "$$(dirname "$(FILE)")"
+	@$(BIN)/python -m bot backup "$(FILE)" && echo "Written: $(FILE)"
+
+.PHONY: restore
+restore: install ## put such a copy in the place of everything, and compare all there is: make restore FILE=...
+	@test -n "$(filter command% environment%,$(origin FILE))" || { echo "Say which: make restore FILE=..." >&2; exit 2; }
+	@$(BIN)/python -m bot restore "$(FILE)" && echo "Restored: $(FILE)"
+	@$(BIN)/python -m bot job check && echo "Everything agrees."
+
 .PHONY: coverage
 coverage: install ## which lines no test runs: htmlcov/index.html
 	@bot/demo/packages.sh test

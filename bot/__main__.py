@@ -35,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if parsed.command == "migrate":
             return _migrate()
+        if parsed.command in {"backup", "restore"}:
+            return _copy(parsed.command, parsed.name)
+        if parsed.command == "move":
+            return _move(parsed.name)
         return _with_app(parsed.command, getattr(parsed, "name", ""))
     except InvalidSettings as error:
         return _refuse(error, 2)
@@ -51,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", help="run, unless told otherwise")
     commands.add_parser("run", help="bot, web endpoints and scheduler in one process")
     commands.add_parser("migrate", help="bring the database to the newest schema")
+    move = commands.add_parser("move", help="copy everything from another database into the empty one of DATABASE_URL")
+    move.add_argument("name", metavar="SOURCE", help="an SQLite file, or the address of a database")
     listed = "\n".join(f"  {name:<10} {what}" for name, what in JOBS.items())
     job = commands.add_parser(
         "job",
@@ -61,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("name", choices=JOBS, metavar="NAME")
     export = commands.add_parser("export", help="write the ledger for an accountant: FILE.csv or FILE.beancount")
     export.add_argument("name", type=_ledger_file, metavar="FILE", help="ends in .csv or .beancount")
+    backup = commands.add_parser("backup", help="write a whole copy of the database into a file; it may be in use")
+    backup.add_argument("name", type=Path, metavar="FILE")
+    restore = commands.add_parser("restore", help="put such a copy in the place of everything in the database")
+    restore.add_argument("name", type=Path, metavar="FILE")
     commands.add_parser("doctor", help="look at all that has to work, and say how to mend what does not; exit 1 then")
     demo = commands.add_parser("demo", help="the whole system on this machine, no account anywhere")
     demo.add_argument("--port", type=int, help="where the chat page is; the next free port if it is taken")
@@ -101,6 +111,44 @@ def _migrate() -> int:
     settings = DatabaseSettings.load()
     logs.configure(settings.log_format, settings.secrets())
     asyncio.run(migrate.upgrade(settings.database))
+    return 0
+
+
+def _move(name: str) -> int:
+    from billing.clock import SystemClock  # noqa: PLC0415
+    from bot import logs, setting_types  # noqa: PLC0415
+    from bot.move import move  # noqa: PLC0415
+    from bot.settings import DatabaseSettings, InvalidSettings  # noqa: PLC0415
+
+    settings = DatabaseSettings.load()
+    logs.configure(settings.log_format, settings.secrets())
+    if "://" not in name and not Path(name).is_file():
+        raise InvalidSettings(f"SOURCE: there is no file {name}")
+    try:
+        source = setting_types.database_url(name if "://" in name else f"sqlite:///{Path(name).resolve()}")
+    except ValueError as error:
+        raise InvalidSettings(f"SOURCE: expected {error}") from None
+    count = asyncio.run(move(source, settings.database, now=SystemClock().now()))
+    print(f"{count} rows are there, each compared with the source, and the books agree")  # noqa: T201 the answer
+    return 0
+
+
+def _copy(command: str, path: Path) -> int:
+    from billing.db import Database  # noqa: PLC0415
+    from bot import backup, logs  # noqa: PLC0415
+    from bot.settings import DatabaseSettings  # noqa: PLC0415
+
+    settings = DatabaseSettings.load()
+    logs.configure(settings.log_format, settings.secrets())
+
+    async def act() -> None:
+        database = Database(settings.database)
+        try:
+            await (backup.save if command == "backup" else backup.load)(database, path)
+        finally:
+            await database.close()
+
+    asyncio.run(act())
     return 0
 
 

@@ -47,7 +47,7 @@ class Membership:
     async def beat(self) -> bool:
         """Show that we live, and bury those who do not; return whether what we had in hand is still ours."""
         async with self._database.read() as session:
-            now, rows = await self._look(session)
+            now, rows = await self.look(session)
         mine = next((row for row in rows if row.name == self.name), None)
         missed = mine is None or now - mine.seen_at >= _DEAD_AFTER
         if missed or self._steady_since is None or self._steady_since > now:
@@ -60,7 +60,7 @@ class Membership:
                 for row in dead:
                     await _bury(session, row)
             async with self._database.read() as session:
-                now, rows = await self._look(session)
+                now, rows = await self.look(session)
         self._lead(rows)
         lost = self._known and mine is None
         self._known = True
@@ -87,7 +87,8 @@ class Membership:
         steady = self._steady_since is not None and now - self._steady_since >= _DEAD_AFTER
         return steady and now - row.seen_at >= _DEAD_AFTER
 
-    async def _look(self, session: AsyncSession) -> tuple[datetime, Sequence[Replica]]:
+    async def look(self, session: AsyncSession) -> tuple[datetime, Sequence[Replica]]:
+        """Return the database's time, and everybody who has not been buried."""
         now = await session.scalar(select(sa.type_coerce(self._now, Instant())))
         assert now is not None  # noqa: S101 it is a clock
         return now, (await session.scalars(select(Replica))).all()
@@ -129,3 +130,22 @@ async def _bury(session: AsyncSession, dead: Replica) -> None:
     await session.execute(deployments.values(leased_until=None, leased_by=""))
     jobs = update(JobRun).where(JobRun.leased_until.is_not(None), JobRun.leased_by.startswith(process))
     await session.execute(jobs.values(leased_until=_LONG_AGO))  # over, but not ended: it is due again
+
+
+async def living(database: Database) -> list[str]:
+    """Return the names of processes that serve a database now, as far as that can be told."""
+    member = Membership(database)
+    async with database.read() as session:
+        if not await session.scalar(_has_table(database)):
+            return []
+        now, rows = await member.look(session)
+    return [row.name for row in rows if not leases.is_dead(row.name) and now - row.seen_at < _DEAD_AFTER]
+
+
+def _has_table(database: Database) -> sa.Select[bool]:
+    found = (
+        sa.text("SELECT count(*) > 0 FROM sqlite_master WHERE name = 'replicas'")
+        if database.is_sqlite
+        else sa.text("SELECT to_regclass('replicas') IS NOT NULL")
+    )
+    return found.columns(sa.column("found", sa.Boolean()))  # type: ignore[return-value]

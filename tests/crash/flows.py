@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from billing import ledger, vouchers
 from billing.clock import Month
@@ -82,7 +82,11 @@ async def sees(person: Person, *parts: str) -> Any:
     return await person.wait_for_text(*parts, timeout_s=PATIENCE)
 
 
-async def arrives(_: House, person: Person) -> None:
+async def arrives(house: House, person: Person) -> None:
+    async with house.database.transaction() as session:
+        # A card is one customer's: those who had it before have no more use for it.
+        await session.execute(update(Customer).values(default_card_id=None))
+        await session.execute(update(Card).values(removed_at=house.clock.now()))
     await person.start()
     await sees(person, "Hello")
 
