@@ -45,15 +45,21 @@ async def keep_currency(session: AsyncSession, code: str, now: datetime) -> None
     await _set(session, _CURRENCY, {"code": code}, now, None)
 
 
+async def currency(session: AsyncSession) -> str | None:
+    """Return the code of the currency that the books are in; none before the first start."""
+    row = await session.get(Switch, _CURRENCY)
+    return None if row is None else str(row.value["code"])
+
+
 async def check_currency(session: AsyncSession, code: str) -> None:
     """Compare with the currency that money moved in.
 
     Raises:
         OtherCurrency: the books are in another one.
     """
-    row = await session.get(Switch, _CURRENCY)
-    if row is not None and row.value["code"] != code and await session.scalar(select(exists().select_from(Transfer))):
-        raise OtherCurrency(str(row.value["code"]))
+    kept = await currency(session)
+    if kept is not None and kept != code and await session.scalar(select(exists().select_from(Transfer))):
+        raise OtherCurrency(kept)
 
 
 async def maintenance(session: AsyncSession) -> bool:

@@ -104,3 +104,19 @@ def test_a_job_says_in_one_line_that_there_is_no_folder_for_the_database(tmp_pat
     result = run(tmp_path, "job", "meter", DATABASE_URL=f"sqlite:///{tmp_path}/file/x.db", **secrets)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "DATABASE_URL: its folder cannot be made: File exists\n"
+
+
+def test_move_is_one_command(tmp_path: Path) -> None:
+    assert run(tmp_path, "migrate", DATA_DIR="old").returncode == 0
+    moved = run(tmp_path, "move", "old/vmbot.sqlite3", DATA_DIR="new")
+    assert moved.returncode == 0, moved.stderr
+    assert moved.stdout == "9 rows are there, each compared with the source, and the books agree\n"
+    for source, said in (
+        ("none.sqlite3", "SOURCE: there is no file none.sqlite3\n"),
+        (
+            "mysql://me:hidden@there/shop",
+            "SOURCE: expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE\n",
+        ),
+    ):
+        refused = run(tmp_path, "move", source, DATA_DIR="new")
+        assert (refused.returncode, refused.stderr) == (2, said)

@@ -122,18 +122,28 @@ async def open_world(
 
     `prepare` makes what must be there before the application starts, and returns settings; so are `more`.
     """
-    telegram = Telegram(now=lambda: int(clock.now().timestamp()), retry_s=0.05)
-    stripe = StripeStandIn(now=lambda: int(clock.now().timestamp()))
-    async with telegram.serving() as telegram_url, serving(stripe.app, before_stop=None) as stripe_url:
-        stripe.base_url = stripe_url
-        await stripe.start()
+    async with surroundings(clock) as around:
+        settings = around.settings(tmp_path, database_url, webhook=webhook, **more, **prepare(around.telegram))
+        async with around.inhabited(settings, clock) as world:
+            yield world
+
+
+@dataclass
+class Surroundings:
+    """Telegram and Stripe, which outlive the application between them."""
+
+    telegram: Telegram
+    stripe: StripeStandIn
+    telegram_url: str
+
+    def settings(self, tmp_path: Path, database_url: str, *, webhook: bool = False, **more: Any) -> Settings:
+        """The settings of an application here."""
         listen = _free_port()
-        public = f"http://127.0.0.1:{listen}" if webhook else ""
         values = dict(
-            bot_token=telegram.token,
-            telegram_api_url=telegram_url,
+            bot_token=self.telegram.token,
+            telegram_api_url=self.telegram_url,
             stripe_api_key=TEST_KEY,
-            stripe_api_url=stripe_url,
+            stripe_api_url=self.stripe.base_url,
             listen=f"127.0.0.1:{listen}",
             database_url=database_url,
             data_dir=tmp_path / "data",
@@ -141,15 +151,31 @@ async def open_world(
             compute="simulated",
             seller_name="VM Shop",
             **more,
-            **prepare(telegram),
         )
         if webhook:
+            public = f"http://127.0.0.1:{listen}"
             values |= {"public_url": public, "stripe_webhook_secret": WEBHOOK_SECRET}
-            stripe.control.add_webhook(f"{public}/stripe", WEBHOOK_SECRET)
-        settings = Settings(_env_file=None, **values)
+            self.stripe.control.add_webhook(f"{public}/stripe", WEBHOOK_SECRET)
+        return Settings(_env_file=None, **values)
+
+    @asynccontextmanager
+    async def inhabited(self, settings: Settings, clock: ManualClock) -> AsyncIterator[World]:
+        """A running application; it may be followed by another one."""
+        async with running(settings, clock) as app:
+            url = f"http://{settings.listen.host}:{settings.listen.port}"
+            yield World(app, self.telegram, self.stripe, clock, url)
+
+
+@asynccontextmanager
+async def surroundings(clock: ManualClock) -> AsyncIterator[Surroundings]:
+    """Stand-ins for Telegram and Stripe, on this clock."""
+    telegram = Telegram(now=lambda: int(clock.now().timestamp()), retry_s=0.05)
+    stripe = StripeStandIn(now=lambda: int(clock.now().timestamp()))
+    async with telegram.serving() as telegram_url, serving(stripe.app, before_stop=None) as stripe_url:
+        stripe.base_url = stripe_url
+        await stripe.start()
         try:
-            async with running(settings, clock) as app:
-                yield World(app, telegram, stripe, clock, f"http://127.0.0.1:{listen}")
+            yield Surroundings(telegram, stripe, telegram_url)
         finally:
             await stripe.close()
 
