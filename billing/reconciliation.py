@@ -26,7 +26,7 @@ _WATERMARK = "provider compared"
 _AGAIN = timedelta(days=3)
 """What was compared is compared again for so long: money moves late, and a difference is said more than once."""
 _FIRST = timedelta(days=35)
-_SETTLING = timedelta(hours=1)
+SETTLING = timedelta(hours=1)
 """Younger than this may be under way at this moment."""
 _CHECK, _REFUNDS = "provider", "refunds"
 
@@ -37,9 +37,7 @@ async def differences(database: Database, gateway: Gateway, *, now: datetime) ->
     Raises:
         GatewayError: the provider could not be asked; the next comparison begins where this one did.
     """
-    async with database.read() as session:
-        last = await session.scalar(select(Watermark.until).where(Watermark.name == _WATERMARK))
-    since = (last - _AGAIN) if last else now - _FIRST
+    since = await begin(database, _WATERMARK, now)
     charges = await gateway.charges_since(since)
     refunds = await gateway.refunds_since(since)
     async with database.read() as session:
@@ -47,10 +45,22 @@ async def differences(database: Database, gateway: Gateway, *, now: datetime) ->
         found += [one async for one in _refunds(session, refunds, now)]
         unlisted = await _unlisted(session, charges, since, now)
     found += [one async for one in _missing(gateway, unlisted)]
-    async with database.transaction() as session:
-        insert = sql.inserting(session, Watermark).values(name=_WATERMARK, until=now)
-        await session.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"until": now}))
+    await end(database, _WATERMARK, now)
     return found
+
+
+async def begin(database: Database, name: str, now: datetime) -> datetime:
+    """Return the instant since which a comparison has to look: some days before the last one."""
+    async with database.read() as session:
+        last = await session.scalar(select(Watermark.until).where(Watermark.name == name))
+    return (last - _AGAIN) if last else now - _FIRST
+
+
+async def end(database: Database, name: str, now: datetime) -> None:
+    """Remember that a comparison was made."""
+    async with database.transaction() as session:
+        insert = sql.inserting(session, Watermark).values(name=name, until=now)
+        await session.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"until": now}))
 
 
 async def _charges(session: AsyncSession, charges: Sequence[Charge], now: datetime) -> AsyncIterator[Difference]:
@@ -72,7 +82,7 @@ async def _charges(session: AsyncSession, charges: Sequence[Charge], now: dateti
             if took:
                 yield Difference(_CHECK, subject, "a payment here", f"{charge.amount} taken for none")
             continue
-        if now - payment.created_at < _SETTLING or (payment.status in IN_FLIGHT and not took):
+        if now - payment.created_at < SETTLING or (payment.status in IN_FLIGHT and not took):
             continue
         if took != (payment.status is PaymentStatus.SUCCEEDED):
             yield Difference(_CHECK, f"payment {payment.id}", charge.status.value, payment.status.value)
@@ -97,7 +107,7 @@ async def _unlisted(session: AsyncSession, charges: Sequence[Charge], since: dat
             Payment.status == PaymentStatus.SUCCEEDED,
             Payment.method != PaymentMethod.STARS,
             Payment.ended_at >= since,
-            Payment.created_at <= now - _SETTLING,
+            Payment.created_at <= now - SETTLING,
         )
     )
     return [payment for payment in rows if payment.provider_id not in listed]
@@ -127,7 +137,7 @@ async def _refunds(session: AsyncSession, refunds: Sequence[RefundState], now: d
                 yield Difference(_REFUNDS, subject, "a credit note here", f"{refund.amount} given back without one")
         elif refund.amount != row.amount:
             yield Difference(_REFUNDS, f"refund {row.id}", str(refund.amount), str(row.amount))
-        elif now - row.created_at >= _SETTLING and _ended(refund.status) != _ended(row.status):
+        elif now - row.created_at >= SETTLING and _ended(refund.status) != _ended(row.status):
             yield Difference(_REFUNDS, f"refund {row.id}", refund.status.value, row.status.value)
 
 

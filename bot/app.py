@@ -127,7 +127,8 @@ class App:
             closed=switches.maintenance,
         )
         self.overdue = Overdue(self.database, self.clock, terms=self.terms, cancel_waiting=self.cashier.cancel_waiting)
-        self.stars = StarsDesk(self.database, TelegramStars(self.telegram.bot), self.clock)
+        self.star_payments = TelegramStars(self.telegram.bot)
+        self.stars = StarsDesk(self.database, self.star_payments, self.clock)
         self.corrector = Corrector(
             self.database, self.gateway, self.clock, terms=self.terms, notice_charge=self.cashier.notice
         )

@@ -23,6 +23,7 @@ from billing import (
     payments,
     reconciliation,
     reminders,
+    stars_reconciliation,
     taken_back,
     voucher_requests,
     wishes,
@@ -192,16 +193,23 @@ async def look_after_money(app: App) -> None:
     await app.overdue.resume()
 
 
+async def _compare_stars(app: App) -> list[checks.Difference]:
+    return await stars_reconciliation.differences(
+        app.database, app.star_payments, now=app.clock.now(), offered=bool(app.terms.stars_rate)
+    )
+
+
 async def report(app: App) -> int:
     """Print what differs from what must always be true, and tell the administrators, once a day; return 1 if any.
 
-    Ledger and hours, machines, and what Stripe says: compared, and nothing is changed (C13).
+    Ledger and hours, machines, what Stripe and what the chat say of money: compared, and nothing is changed (C13).
     """
     async with app.database.read() as session:
         found = await checks.differences(session, currency=app.terms.currency)
     for asked, compare in (
         ("machines", partial(comparison.differences, app.database, app.driver)),
         ("provider", partial(reconciliation.differences, app.database, app.gateway, now=app.clock.now())),
+        ("stars", partial(_compare_stars, app)),
     ):
         try:
             found += await compare()

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from telegram import Bot
 
-from billing import ledger
+from billing import ledger, stars_reconciliation
 from billing.clock import ManualClock
 from billing.models import AccountKind, AuditEntry, Customer, Payment, PaymentStatus
 from bot.demo.telegram import Person, acts
@@ -157,6 +157,11 @@ async def test_stars_charge_the_balance_inside_the_chat(starry: World) -> None:
     async with starry.app.database.read() as session:
         actions = list(await session.scalars(select(AuditEntry.action)))
     assert actions == ["refund_stars"]
+    moves = await starry.app.star_payments.moves()
+    assert [(move.stars, move.back) for move in moves] == [(251, False), (251, True)]
+    now = starry.clock.now() + timedelta(days=1)
+    found = await stars_reconciliation.differences(starry.app.database, starry.app.star_payments, now=now)
+    assert found == []
 
 
 async def test_only_who_asked_pays_an_invoice_in_stars_and_only_for_a_day(starry: World) -> None:
