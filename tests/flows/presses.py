@@ -61,7 +61,7 @@ async def press(world: World, person: Person, data: str, message_id: int) -> str
     return str(answer.get("text", ""))
 
 
-async def handled(world: World, timeout_s: float = 10) -> None:
+async def handled(world: World, timeout_s: float = 60) -> None:
     """Wait until every update has been answered."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -77,7 +77,7 @@ class Crawler:
             data = next(queue for queue in queues if queue).popleft()
             await presses.press(self.world, self.person, data, self.person.last.id)
             self.look()
-        await self.world.settled()
+        await self.world.settled(timeout_s=120)
         self.look()
 
     def look(self) -> None:
@@ -112,6 +112,7 @@ def examine(message: ChatMessage) -> None:
         assert button.url or button.copied or 0 < len(button.data.encode()) <= LONGEST
 
 
+@pytest.mark.slow
 async def test_every_button_leads_somewhere(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Customer and administrator walk through a world in which there is one of nearly everything."""
     await furnish(world)
