@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import typst
 
 _TEMPLATE = Path(__file__).with_name("chart.typ")
-_PPI = 144.0
+_PPI = 192.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """How money, times and names look on the screen."""
 
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from html import escape as _escape
@@ -44,7 +45,8 @@ def money(amount: int, currency: Currency) -> str:
 
 def when(instant: datetime) -> str:
     """Return an instant to the minute, `31 Jan 2026, 10:00 UTC`."""
-    return format_datetime(instant, "d MMM yyyy, HH:mm 'UTC'", locale=language())
+    time = isolated(format_datetime(instant, "HH:mm 'UTC'", locale=language()))
+    return enumerated([day(instant), time])
 
 
 def day(instant: date) -> str:
@@ -55,6 +57,11 @@ def day(instant: date) -> str:
 def month(period: Month) -> str:
     """Return a month, `January 2026`."""
     return format_date(period.start, "LLLL yyyy", locale=language())
+
+
+def enumerated(parts: Iterable[str]) -> str:
+    """Return words one after the other, with the comma of the language."""
+    return ("، " if runs_right_to_left() else ", ").join(parts)
 
 
 def code(text: object) -> str:

@@ -20,7 +20,7 @@ from bot.admin_links import (
     Which,
 )
 from bot.callbacks import Press, button
-from bot.format import bold, code, escape, money, when
+from bot.format import bold, code, enumerated, escape, money, when
 from bot.i18n import _, ngettext
 from bot.links import Prices, Requests
 from bot.view import Button, Rows, View
@@ -70,7 +70,7 @@ def panel(data: PanelData, currency: Currency) -> View:
         lines += [_("🚧 Maintenance: customers cannot deploy."), ""]
     lines += [
         _("👥 {count} customers, {blocked} of them blocked").format(count=figures.customers, blocked=figures.blocked),
-        "🖥 " + ", ".join(_state(data.states, state) for state in (State.SUCCESS, State.IN_PROGRESS, State.FAILED)),
+        "🖥 " + enumerated(_state(data.states, state) for state in (State.SUCCESS, State.IN_PROGRESS, State.FAILED)),
         _("🟠 {amount} owed by {count}").format(
             amount=bold(money(figures.debt, currency)),
             count=ngettext("{count} customer", "{count} customers", figures.debtors).format(count=figures.debtors),

@@ -7,7 +7,7 @@ from billing import cards
 from billing.errors import CardNeeded
 from billing.models import Card
 from bot.callbacks import Press, button
-from bot.format import bold
+from bot.format import bold, enumerated
 from bot.i18n import _
 from bot.links import AddCard, Cards, Invoices, Machines
 from bot.view import Button, Rows, View
@@ -61,7 +61,7 @@ def _state(card: Card, default_id: int | None, now: datetime) -> str:
         parts.append(_("charged first"))
     if card.declined_at is not None:
         parts.append(_("last charge declined"))
-    return "– " + ", ".join(parts)
+    return "– " + enumerated(parts)
 
 
 def one(card: Card, default_id: int | None, now: datetime) -> View:
@@ -113,4 +113,4 @@ def needed(error: CardNeeded) -> View:
     if error.debt:
         ways.append(Button(_("🧾 Invoices"), Invoices()))
     text = _("This card is the last that can be charged, and {reasons}. Add another one first.")
-    return problems.problem(text.format(reasons=", ".join(why)), *ways)
+    return problems.problem(text.format(reasons=enumerated(why)), *ways)

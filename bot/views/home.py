@@ -8,7 +8,7 @@ from billing.models import Kind
 from billing.money import Currency
 from bot import menu
 from bot.admin_links import Panel
-from bot.format import bold, isolated, money
+from bot.format import bold, enumerated, isolated, money
 from bot.i18n import _, ngettext
 from bot.links import (
     AddCard,
@@ -99,22 +99,21 @@ def _running(data: HomeData) -> str:
     machines = ngettext("{count} machine", "{count} machines", data.machines).format(count=data.machines)
     clusters = ngettext("{count} cluster", "{count} clusters", data.clusters).format(count=data.clusters)
     return _("You have {things}.").format(
-        things=", ".join(text for text, count in ((machines, data.machines), (clusters, data.clusters)) if count)
+        things=enumerated(text for text, count in ((machines, data.machines), (clusters, data.clusters)) if count)
     )
 
 
 def _home_rows(data: HomeData, step: Button | None) -> Rows:
     first: Rows = ((step,),) if step is not None else ()
-    last = [Button(_("⚙️ Settings"), Settings()), Button(_("💬 Support"), Support())]
-    if data.is_admin:
-        last.append(Button(_("🛠 Administration"), Panel()))
+    last: Rows = ((Button(_("🛠 Administration"), Panel()),),) if data.is_admin else ()
     return (
         *first,
         (Button(_("🚀 Deploy"), Deploy()), Button(_("💲 Prices"), Prices())),
         (Button(_("🖥 Machines"), Machines()), Button(_("☸️ Clusters"), Clusters())),
         (Button(_("📊 Usage"), Usage()), Button(_("💰 Balance"), Balance())),
         (Button(_("🧾 Invoices"), Invoices()), Button(_("💳 Cards"), Cards())),
-        tuple(last),
+        (Button(_("⚙️ Settings"), Settings()), Button(_("💬 Support"), Support())),
+        *last,
     )
 
 

@@ -7,7 +7,7 @@ from billing.catalog import Item
 from billing.models import Kind
 from billing.money import Currency
 from bot.callbacks import Press, button
-from bot.format import bold, code, escape, isolated, money, when
+from bot.format import bold, code, enumerated, escape, isolated, money, when
 from bot.i18n import _, ngettext
 from bot.links import Clusters, Deploy, Home, Machines, ShowDeployment
 from bot.view import Attachment, Button, Rows, View
@@ -121,7 +121,7 @@ def _in_list(shown: Shown, currency: Currency) -> str:
     facts = [_("{amount} so far").format(amount=money(shown.so_far, currency))]
     if shown.real and row.state is State.SUCCESS:
         facts = [*(isolated(escape(node.host)) for node in shown.nodes if _is_entrance(node)), *facts]
-    head = f"{sign(row)} {bold(row.name)} – {row.size}, {state(row)}"
+    head = f"{sign(row)} {bold(row.name)} – {enumerated([row.size, state(row)])}"
     return head if row.state is State.FAILED else f"{head}\n{' · '.join(facts)}"
 
 
@@ -151,7 +151,7 @@ def one(shown: Shown, currency: Currency) -> View:
     item = Item(row.kind, row.size, row.public)
     lines = [
         f"{sign(row)} {bold(row.name)} – {bold(state(row))}",
-        f"{words.item(item, row.workers)}, {words.size(row.size)}",
+        enumerated([words.item(item, row.workers), words.size(row.size)]),
     ]
     if row.state in {State.IN_PROGRESS, State.FAILED} and row.detail:
         lines.append(f"<i>{escape(words.progress(row.detail))}</i>")
@@ -254,7 +254,7 @@ def ask_delete(row: Deployment) -> View:
 
 def ask_delete_all(mine: Sequence[Deployment]) -> View:
     """Return the one question before all is lost."""
-    names = ", ".join(bold(row.name) for row in mine[:_LIST])
+    names = enumerated(bold(row.name) for row in mine[:_LIST])
     if len(mine) > _LIST:
         names += " …"
     text = ngettext(

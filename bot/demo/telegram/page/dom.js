@@ -1,5 +1,9 @@
 // Small helpers for elements.
 
+// Telegram's apps draw every pictograph as a picture, also one that fonts would show as a sign of the text.
+const pictographs = /(?![\u0000-\u22ff])\p{Extended_Pictographic}(?![\ufe0e\ufe0f\u200d]|\p{Emoji_Modifier})/gu;
+export const pictured = (text) => text.replace(pictographs, "$&\ufe0f");
+
 // element("button.key", {type: "button", onclick}, "text", child...)
 export function element(description, fields = {}, ...children) {
   const [tag, ...classes] = description.split(".");

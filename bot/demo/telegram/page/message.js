@@ -1,7 +1,7 @@
 // One message as an element.
 
 import { fileAddress } from "./api.js";
-import { element, icon, sizeOf } from "./dom.js";
+import { element, icon, pictured, sizeOf } from "./dom.js";
 import { rich } from "./rich.js";
 
 const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
@@ -126,7 +126,7 @@ function keyboard(view, rows, context) {
 }
 
 function key(view, button, context) {
-  const label = element("span", { dir: "auto" }, button.text);
+  const label = element("span", { dir: "auto" }, pictured(button.text));
   const classes = button.style ? `.key.${button.style}` : ".key";
   const shared = { "data-testid": "button", "data-text": button.text };
   if (button.url) {

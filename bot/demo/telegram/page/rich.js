@@ -1,6 +1,6 @@
 // Text and entities to elements. Offsets count UTF-16 units, as JavaScript's strings do.
 
-import { element, icon } from "./dom.js";
+import { element, icon, pictured } from "./dom.js";
 
 const blocks = new Set(["pre", "blockquote", "expandable_blockquote"]);
 const simple = { bold: "strong", italic: "em", underline: "u", strikethrough: "s" };
@@ -19,13 +19,13 @@ function fill(parent, text, begin, end, entities, on) {
     const entity = entities[index];
     const entityEnd = Math.min(entity.offset + entity.length, end);
     if (entity.offset < at || entityEnd <= entity.offset) continue;
-    parent.append(text.slice(at, entity.offset));
+    parent.append(pictured(text.slice(at, entity.offset)));
     const inner = entities.slice(index + 1).filter((other) => other.offset < entityEnd);
     parent.append(wrapped(entity, text, entityEnd, inner, on));
     // A block ends its line by itself.
     at = blocks.has(entity.type) && text[entityEnd] === "\n" ? entityEnd + 1 : entityEnd;
   }
-  if (at < end) parent.append(text.slice(at, end));
+  if (at < end) parent.append(pictured(text.slice(at, end)));
 }
 
 function wrapped(entity, text, end, inner, on) {
