@@ -60,6 +60,14 @@ class LibcloudProvider(StrEnum):
     LINODE = "linode"
 
 
+class LogLevel(StrEnum):
+    """From which weight on lines are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+
+
 class LogFormat(StrEnum):
     """How log lines look."""
 
@@ -178,7 +186,7 @@ def database_url(text: str) -> str:
     """Return an SQLAlchemy URL with the driver that the product uses."""
     expected = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
     try:
-        url = make_url(text)
+        url = make_url(_one_host(text))
     except (ArgumentError, ValueError):
         raise ValueError(expected) from None
     if url.drivername not in _DRIVERS:
@@ -193,6 +201,16 @@ def database_url(text: str) -> str:
         # What libpq calls it, as hosts of databases hand it out; asyncpg calls it ssl.
         url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
     return url.render_as_string(hide_password=False)
+
+
+def _one_host(text: str) -> str:
+    """Return an address that names several hosts, as libpq writes it, as SQLAlchemy does: in its query."""
+    found = re.fullmatch(r"(\w+(?:\+\w+)?://(?:[^/?@]*@)?)([^/?@]*,[^/?@]*)(/[^?]*)(?:\?(.*))?", text)
+    if found is None:
+        return text
+    start, hosts, database, query = found.groups()
+    named = [f"host={host if ':' in host else f'{host}:5432'}" for host in hosts.split(",")]
+    return f"{start}{database}?{'&'.join([*named, *([query] if query else [])])}"
 
 
 def smtp_url(text: str) -> str:

@@ -27,6 +27,13 @@ _FLAGS = (
     "listen_addresses=127.0.0.1",
     "log_min_messages=fatal",
 )
+_WITH_STANDBY = (
+    *(flag for flag in _FLAGS if not flag.startswith("synchronous_commit")),
+    "synchronous_commit=on",
+    "wal_level=replica",
+    "hot_standby=on",
+    "max_wal_senders=4",
+)
 
 
 class Missing(Exception):
@@ -88,6 +95,63 @@ def server(flags: Sequence[str] = _FLAGS, where: Path | None = None) -> Iterator
         finally:
             _stop(process)
     finally:
+        shutil.rmtree(folder)
+
+
+@dataclass
+class Pair:
+    """Two servers: what the first has committed the second has as well, and can take over."""
+
+    first: Server
+    second: Server
+    _processes: list[subprocess.Popen[bytes]]
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of a database, on whichever of the two can be written to."""
+        hosts = "&".join(f"host=127.0.0.1:{server.port}" for server in (self.first, self.second))
+        return f"postgresql+asyncpg://postgres@/{database}?{hosts}&target_session_attrs=read-write"
+
+    def lose_the_first(self) -> None:
+        """End the first server at once, as if its machine had lost power."""
+        _stop(self._processes[0])
+
+    def promote(self) -> None:
+        """Have the second server take over, which needs no other any more."""
+        # Its settings are a copy of the first's; the standby that they ask for is itself.
+        self.second.execute("SELECT pg_promote()")
+        self.second.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+        self.second.execute("SELECT pg_reload_conf()")
+
+
+@contextmanager
+def pair() -> Iterator[Pair]:
+    """Start two servers with synchronous replication, and stop them at the end.
+
+    Raises:
+        Missing: as `server`.
+    """
+    programs, user = _programs(), _user()
+    folder = Path(tempfile.mkdtemp(prefix="vmbot-pg-", dir=_fastest()))
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        if user:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        access = ["-U", "postgres", "-A", "trust"]
+        _run([*_as(user), programs / "initdb", "-D", folder / "1", "-N", "-E", "UTF8", "--locale=C", *access])
+        first, port = _start([*_as(user), programs / "postgres", "-D", folder / "1"], _WITH_STANDBY, folder)
+        processes.append(first)
+        source: list[str | Path] = ["-h", "127.0.0.1", "-p", str(port), "-U", "postgres"]
+        _run([*_as(user), programs / "pg_basebackup", *source, "-D", folder / "2", "-R", "-c", "fast", "-X", "stream"])
+        second, other = _start([*_as(user), programs / "postgres", "-D", folder / "2"], _WITH_STANDBY, folder)
+        processes.append(second)
+        servers = [Server(at, programs / "psql", one.pid) for at, one in ((port, first), (other, second))]
+        # From here on a commit waits for the second server.
+        servers[0].execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        servers[0].execute("SELECT pg_reload_conf()")
+        yield Pair(servers[0], servers[1], processes)
+    finally:
+        for process in reversed(processes):
+            _stop(process)
         shutil.rmtree(folder)
 
 

@@ -1,0 +1,102 @@
+"""Two PostgreSQL servers; the first dies in the middle of the work, the second takes over, the product goes on."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from billing.clock import Month
+from billing.models import Customer, Invoice
+from bot import migrate
+from bot.demo.telegram import Person
+from cloud.models import State
+from tests import postgres
+from tests.crash.flows import adds_card, charged, has_key, invoices, machine, states
+from tests.crash.house import PATIENCE, House, open_house, say
+from tests.crash.test_crashes import _at_rest, _hurry
+from tests.flows.test_pay import give_balance
+
+
+@pytest.fixture
+def pair() -> Iterator[postgres.Pair]:
+    try:
+        with postgres.pair() as started:
+            started.first.execute("CREATE DATABASE shop")
+            yield started
+    except postgres.Missing as missing:
+        pytest.skip(str(missing))
+
+
+async def moves_in(house: House, person: Person) -> None:
+    """Somebody with a machine; the first of them has a card, the others a balance."""
+    await has_key(house, person)
+    if person.id == 100:
+        await adds_card(house, person)
+    else:
+        await give_balance(house, person, 10_000)  # type: ignore[arg-type]
+    await person.send(f"/deploy vm small {machine(person)}")
+    await person.wait_for_text("held until", timeout_s=PATIENCE)
+    await person.press(f"Deploy {machine(person)}")
+    await person.wait_for_text(machine(person), "success", timeout_s=PATIENCE)
+
+
+async def fail_over(house: House, pair: postgres.Pair) -> None:
+    """Lose the first server; a while later the second takes over."""
+    await asyncio.to_thread(pair.lose_the_first)
+    await asyncio.sleep(1)
+    await asyncio.to_thread(pair.promote)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                async with house.database.transaction() as session:
+                    await session.scalar(select(func.count()).select_from(Customer))
+            except Exception:  # noqa: BLE001 whatever it is: it is not back yet
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+
+async def count(house: House) -> int:
+    async with house.database.read() as session:
+        return await session.scalar(select(func.count()).select_from(Invoice)) or 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", [1, 40], ids=["as it begins", "in its middle"])
+async def test_the_primary_dies_during_payments_and_the_monthly_run(
+    tmp_path: Path, pair: postgres.Pair, when: int
+) -> None:
+    """Nothing that was committed is lost, nothing is done twice, and nobody has to start anything again."""
+    url = pair.url("shop")
+    await migrate.upgrade(url)
+    async with open_house(tmp_path, url, PROVISION_MINUTES="600") as house:
+        for _ in range(2):
+            await house.add_replica()
+        people = [house.person(100 + number, f"Ann {number}") for number in range(8)]
+        for person in people:
+            await moves_in(house, person)
+        await house.settled()
+        month = Month.of(house.clock.now())
+        house.clock.move_to(month.end + timedelta(minutes=10, seconds=-1))
+        house.stripe.control.tick()
+        await asyncio.sleep(when / 20)
+        made = await count(house)
+        await fail_over(house, pair)
+        hurrying = asyncio.create_task(_hurry(house))
+        await _at_rest(house)
+        hurrying.cancel()
+        for person in people:
+            rows = await invoices(house, person)
+            assert [(row.month, row.due) for row in rows] == [(month, 0)]
+            assert await charged(house, person) == ([rows[0].total] if person.id == 100 else [])
+            assert await states(house, person) == [State.SUCCESS]
+            await person.send("/invoices")
+            await person.wait_for_text(rows[0].number, timeout_s=PATIENCE)
+        assert Counter(house.machines()) == Counter(machine(person) for person in people)
+        await house.check()
+        assert house.kills == 0
+        say(f"the primary died when {made} of {len(people)} invoices were made: nothing lost, nothing twice")
