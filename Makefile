@@ -54,6 +54,12 @@ test-slow: install ## the tests that take long
 	@bot/demo/packages.sh test
 	@$(PYTEST) -m slow
 
+YEARS ?= 10
+SEEDS ?= 1
+.PHONY: soak
+soak: install ## ten years of a simulated business, everything going wrong: make soak YEARS=10 SEEDS="1 2 3"
+	@SOAK_YEARS="$(YEARS)" SOAK_SEEDS="$(SEEDS)" $(BIN)/pytest -q -s -m slow tests/money
+
 .PHONY: crash
 crash: install ## kill the product everywhere, on both databases and as several processes; prints the figures
 	@bot/demo/packages.sh test

@@ -181,7 +181,8 @@ _CARDS = (
     TestCard("4000000000001976", api_name="pm_card_createDisputeInquiry", dispute="fraudulent", inquiry=True),
     TestCard("4000000000005126", about="refund fails later", api_name="pm_card_refundFail", refund_fails=True),
 )
-BY_NUMBER = MappingProxyType({card.number: card for card in _CARDS})
+_by_number = {card.number: card for card in _CARDS}
+BY_NUMBER = MappingProxyType(_by_number)
 BY_API_NAME = MappingProxyType({card.api_name: card for card in _CARDS if card.api_name})
 OFFERED = (
     "4242424242424242",
