@@ -74,6 +74,17 @@ def spoken_outside(source: str) -> Iterator[str]:
             yield from set(re.findall(r"[^\W\d_]+", str(first.value))) - NAMES
 
 
+def inside_another(source: str) -> Iterator[str]:
+    """Texts within f-strings, which the extraction overlooks before Python 3.12."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            yield from (
+                ast.unparse(call)
+                for call in ast.walk(node)
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in {"_", "ngettext"}
+            )
+
+
 @pytest.mark.parametrize("language", OTHERS)
 def test_no_text_is_missing_and_none_is_unused(language: str) -> None:
     """After a change of words: `make texts`, then translate what is new."""
@@ -116,6 +127,12 @@ def test_screens_say_nothing_outside_the_catalogue() -> None:
     found = {path: list(spoken_outside(source)) for path, source in modules("bot/views", "bot/features").items()}
     assert not {path: texts for path, texts in found.items() if texts}
     assert list(spoken_outside('View("Hello")'))
+
+
+def test_no_text_hides_within_another() -> None:
+    found = {path: list(inside_another(source)) for path, source in modules("bot").items()}
+    assert not {path: texts for path, texts in found.items() if texts}
+    assert list(inside_another("""f"{_('Hello')} {name}" """))
 
 
 def test_arabic_has_six_forms() -> None:

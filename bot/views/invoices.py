@@ -78,9 +78,9 @@ def one(document: Document, currency: Currency) -> View:
         )
     lines += ["", *_sums(invoice, currency)]
     lines += [f"• {source(paid)} {money(paid.amount, currency)}, {day(paid.at)}" for paid in document.payments]
+    credit = _("credit note")
     lines += [
-        f"• {_('credit note')} {note.number} {money(note.total, currency)}, {day(note.issued_at)}"
-        for note in document.credits
+        f"• {credit} {note.number} {money(note.total, currency)}, {day(note.issued_at)}" for note in document.credits
     ]
     if invoice.disputed:
         held = bold(money(invoice.disputed, currency))
