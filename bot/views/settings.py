@@ -110,7 +110,8 @@ def keys(mine: Sequence[SshKey]) -> View:
             ((Button(_("🔑 Add an SSH key"), AddKey()),), (problems.back(Settings()),)),
         )
     lines = [bold(_("🔑 Your SSH keys"))]
-    lines += [f"{escape(key.comment or _('no name'))}\n{code(key.fingerprint)}" for key in mine]
+    nameless = _("no name")
+    lines += [f"{escape(key.comment or nameless)}\n{code(key.fingerprint)}" for key in mine]
     lines.append(_("They are put on every machine that you deploy from now on."))
     remove: Rows = tuple(
         (Button(_("✖️ Remove {name}").format(name=(key.comment or key.fingerprint)[:30]), RemoveKey(key_id=key.id)),)
