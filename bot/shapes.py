@@ -18,6 +18,13 @@ _NUMBERS = frozenset(
 )
 _HOLDERS = frozenset(("callback_query", "chat", "from", "message", "my_chat_member", "pre_checkout_query", "user"))
 _WHOSE_ID_IS_TEXT = frozenset(("callback_query", "inline_query", "pre_checkout_query", "shipping_query"))
+_NEEDED = {
+    "callback_query": ("id", "from"),
+    "message": ("message_id", "chat"),
+    "my_chat_member": ("chat", "from", "new_chat_member"),
+    "pre_checkout_query": ("id", "from", "invoice_payload"),
+}
+"""What must be there; the library would go on without some of it."""
 _LARGEST = 2**63
 
 
@@ -29,11 +36,13 @@ def check(update: dict[str, Any]) -> None:
     """Look at the type of everything that is read of an update.
 
     Raises:
-        Misshapen: the first thing that is of another type than documented, or a number that no column holds.
+        Misshapen: the first thing that is missing or of another type than documented, or a number that no column holds.
     """
     for holder, key, value in _parts("", update):
         if not _fits(holder, key, value):
             raise Misshapen(f"{key} of {holder or 'the update'} is a {type(value).__name__}")
+        if isinstance(value, dict) and not all(part in value for part in _NEEDED.get(key, ())):
+            raise Misshapen(f"{key} lacks a part")
 
 
 def _parts(holder: str, value: object) -> Iterator[tuple[str, str, object]]:

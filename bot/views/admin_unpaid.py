@@ -1,7 +1,7 @@
 """Whether to delete the machines of somebody who could not be told (C12)."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import MAXYEAR, MINYEAR, date
 
 from billing.dunning import GIVEN_DAYS
 from billing.money import Currency
@@ -49,7 +49,10 @@ def day_of(number: int) -> date:
     Raises:
         ValueError: there is no such day.
     """
-    return date(number // 10_000, number // 100 % 100, number % 100)
+    year, month, of_month = number // 10_000, number // 100 % 100, number % 100
+    if year not in range(MINYEAR, MAXYEAR + 1):
+        raise ValueError(number)
+    return date(year, month, of_month)
 
 
 def buttons(customer_id: int, named: date) -> tuple[tuple[Button, ...], ...]:

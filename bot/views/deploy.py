@@ -6,6 +6,7 @@ from billing.catalog import Item
 from billing.eligibility import Reason, Refusal, Verdict
 from billing.models import Kind, Quote
 from billing.money import Currency
+from billing.quotes import MAX_WORKERS
 from billing.terms import Terms
 from bot.callbacks import Press, button
 from bot.format import bold, code, day, money, when
@@ -244,7 +245,9 @@ def usage() -> View:
         + "\n"
         + "\n".join(code(example) for example in ("/deploy vm small web-1 public", "/deploy k8s medium lab 3"))
         + "\n\n"
-        + _("or just {command}, and I will ask.").format(command="/deploy"),
+        + _("or just {command}, and I will ask.").format(command="/deploy")
+        + " "
+        + _("A cluster has 1 to {most} workers.").format(most=MAX_WORKERS),
         Button(_("🚀 Ask me"), Deploy()),
     )
 

@@ -49,6 +49,8 @@ def test_what_telegram_sends_passes(update: dict[str, Any]) -> None:
         tapped(data={}),
         tapped(id=1),
         tapped(message="x"),
+        tapped(message={"message_id": 1, "date": 1}),
+        {"update_id": 1, "my_chat_member": {"from": USER, "new_chat_member": {"status": "left", "user": USER}}},
     ],
 )
 def test_what_it_could_not_have_sent_does_not(update: dict[str, Any]) -> None:

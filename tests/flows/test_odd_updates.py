@@ -120,6 +120,14 @@ async def test_what_a_person_may_send_gets_an_answer(told: World, caplog: pytest
         "/start@other_bot",
     ):
         await wire.says(text=text)
+    olga = told.admin
+    await olga.start()
+    await olga.send("/announce")
+    await olga.wait_for_text("Type the announcement")
+    count = len(from_bot(olga))
+    await Wire(told, olga).says(sticker=sticker)
+    assert len(from_bot(olga)) == count + 1
+    await press(told, olga, "ud:1:9223372036854775", olga.last.id)
     await ann.send("/support")
     await ann.send_document("notes.txt", b"hello", caption="/deleteall")
     for data in (
@@ -135,7 +143,7 @@ async def test_what_a_person_may_send_gets_an_answer(told: World, caplog: pytest
         "<b>",
     ):
         await press(told, ann, data, ann.last.id)
-    assert not any("went wrong on our side" in text for text in from_bot(ann))
+    assert not any("went wrong on our side" in text for text in [*from_bot(ann), *from_bot(olga)])
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR and record.name[:3] == "bot"]
 
 

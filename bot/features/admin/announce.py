@@ -77,7 +77,7 @@ def as_typed(message: Message | None, text: str) -> str:
         text: the part of it that counts: all, or what follows a command.
     """
     whole = (message.text or "").strip() if message is not None else ""
-    if message is None or not whole.endswith(text):
+    if message is None or not whole or not whole.endswith(text):
         return escape(text, quote=False)
     marked = message.text_html.strip()
     head = escape(whole.removesuffix(text), quote=False)
