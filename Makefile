@@ -108,6 +108,11 @@ texts: install ## bring the catalogues up to date with the words in the code
 bench: install ## measure what the documents claim
 	@$(BIN)/python -m benchmarks
 
+.PHONY: pictures
+pictures: install ## take the pictures of the documents again, with Chromium and the demo
+	@bot/demo/packages.sh test
+	@$(BIN)/python -m tests.browser.pictures
+
 .PHONY: constraints
 constraints: install ## write constraints.txt from what .venv holds
 	@{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable | LC_ALL=C sort -f; } > constraints.new
