@@ -6,6 +6,7 @@ cheaper than in SQLite's busy handler), and readers use connections of their own
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+
+log = logging.getLogger(__name__)
 
 _BUSY_MS = 10_000
 """How long SQLite waits for another process' writer; far beyond any of our transactions."""
@@ -59,8 +62,10 @@ class Database:
             if self.is_sqlite:
                 await stack.enter_async_context(self._writing)
             session = await stack.enter_async_context(AsyncSession(self._writer, expire_on_commit=False))
+            began = asyncio.get_running_loop().time()
             async with session.begin():
                 yield session
+            log.debug("transaction: %.1f ms", 1000 * (asyncio.get_running_loop().time() - began))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:

@@ -5,6 +5,7 @@ it happened, it did not (`GatewayRefused`), not now (`GatewayBusy`), and nobody 
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TypeVar, cast
@@ -18,6 +19,8 @@ from billing.stripe_units import minimum
 
 _TIMEOUT_S = 25.0
 """For one call in all. Stripe answers a slow bank within 20 s or so; a webhook tells the rest."""
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Method = Callable[..., Awaitable[stripe.StripeObject]]
@@ -122,6 +125,7 @@ class StripeCalls:
 
     async def _call(self, method: Method, *args: object) -> stripe.StripeObject:
         """Call the library, and sort what it raises."""
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await method(*args)
@@ -132,6 +136,9 @@ class StripeCalls:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             # The library met something that is not what the API gives: a proxy's page, half an answer.
             raise OutcomeUnknown("Stripe's answer cannot be read") from error
+        finally:
+            words = method.__qualname__.removesuffix("_async")
+            log.debug("stripe %s: %.1f ms", words, 1000 * (asyncio.get_running_loop().time() - began))
 
     def _decode(self, thing: stripe.StripeObject, shape: Callable[[Json], T]) -> T:
         return _read(thing.to_dict(), shape)

@@ -109,7 +109,7 @@ def _migrate() -> int:
     from bot.settings import DatabaseSettings  # noqa: PLC0415
 
     settings = DatabaseSettings.load()
-    logs.configure(settings.log_format, settings.secrets())
+    logs.configure(settings.log_format, settings.secrets(), level=settings.log_level)
     asyncio.run(migrate.upgrade(settings.database))
     return 0
 
@@ -121,7 +121,7 @@ def _move(name: str) -> int:
     from bot.settings import DatabaseSettings, InvalidSettings  # noqa: PLC0415
 
     settings = DatabaseSettings.load()
-    logs.configure(settings.log_format, settings.secrets())
+    logs.configure(settings.log_format, settings.secrets(), level=settings.log_level)
     if "://" not in name and not Path(name).is_file():
         raise InvalidSettings(f"SOURCE: there is no file {name}")
     try:
@@ -139,7 +139,7 @@ def _copy(command: str, path: Path) -> int:
     from bot.settings import DatabaseSettings  # noqa: PLC0415
 
     settings = DatabaseSettings.load()
-    logs.configure(settings.log_format, settings.secrets())
+    logs.configure(settings.log_format, settings.secrets(), level=settings.log_level)
 
     async def act() -> None:
         database = Database(settings.database)
@@ -157,7 +157,7 @@ def _with_app(command: str, name: str) -> int:
     from bot.settings import Settings  # noqa: PLC0415
 
     settings = Settings.load()  # before the rest is imported: what is wrong is said at once
-    logs.configure(settings.log_format, settings.secrets())
+    logs.configure(settings.log_format, settings.secrets(), level=settings.log_level)
     from bot.app import App  # noqa: PLC0415
 
     async def act() -> int:

@@ -321,7 +321,7 @@ class App:
             if self.settings.stripe_webhook_secret
             else None,
             pages=CheckoutPages(self.chat_url, look, confirmed),
-            health=Health(self.database, self.telegram.bot),
+            health=Health(self.database, self.telegram.bot, self.clock),
         )
 
     def _workers(self, services: Services, outbox: Deliverer) -> list[Worker]:

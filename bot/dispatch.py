@@ -22,11 +22,12 @@ from telegram.error import BadRequest, Forbidden, TelegramError
 
 from billing import accounts, closing
 from billing.models import Customer
-from bot import awaiting, errors, i18n, menu, support
+from bot import awaiting, errors, i18n, logs, menu, support
 from bot.callbacks import unpack
 from bot.context import Context, Services
 from bot.format import plain
 from bot.guards import is_administrator
+from bot.process_metrics import ANSWERS
 from bot.router import Answer, Routes
 from bot.view import View, send, show
 from bot.views import account, problems
@@ -50,6 +51,10 @@ class Dispatcher:
 
     async def handle(self, update: Update, _: Any = None) -> None:  # noqa: ANN401 the library's context, not used
         """Answer one update; nothing is raised, whatever it holds."""
+        with logs.about(f"update:{update.update_id}"), ANSWERS.labels(_kind(update)).time():
+            await self._answer(update)
+
+    async def _answer(self, update: Update) -> None:
         try:
             await self._handle(update)
         except Forbidden:
@@ -258,6 +263,15 @@ class Dispatcher:
         addressed = "@" not in text.split(" ")[0] or mention in text.lower()
         if (is_command and addressed) or mention in text.lower():
             await send(self._services.bot, message.chat.id, problems.private_only(self._services.chat_url))
+
+
+def _kind(update: Update) -> str:
+    """Return what an update is, in a few words for the figures."""
+    if update.callback_query is not None:
+        return "tap"
+    if update.message is not None:
+        return "command" if (update.message.text or "").startswith("/") else "message"
+    return "other"
 
 
 def _is_as_known(customer: Customer, user: User) -> bool:

@@ -21,6 +21,7 @@ from billing import leases
 from billing.clock import Clock
 from billing.db import Database
 from billing.models import JobRun
+from bot import logs
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,8 @@ class Clockwork:
             return False
         error = ""
         try:
-            await self.jobs[name]()
+            with logs.about(f"job:{name}:{now:%Y-%m-%dT%H:%M}"):
+                await self.jobs[name]()
         except Exception as failure:
             log.exception("job %s", name)
             error = f"{type(failure).__name__}: {failure}"[:_ERROR]

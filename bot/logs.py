@@ -10,13 +10,17 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import IO
 
-from bot.setting_types import LogFormat
+from bot.process_metrics import Attention
+from bot.setting_types import LogFormat, LogLevel
 
 HIDDEN = "[hidden]"
+_about: ContextVar[str] = ContextVar("about", default="")
 _QUIET = ("httpx", "httpcore", "apscheduler", "stripe", "aiosqlite", "asyncio", "asyncssh", "alembic")
 """Libraries that tell of every step; their warnings are kept."""
 _SHORTEST = 6
@@ -34,6 +38,19 @@ _LOOKS_SECRET = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+
+@contextmanager
+def about(request: str) -> Iterator[None]:
+    """Name what is being worked on, `update:712` or `job:invoice`, in every line of the log until the block ends.
+
+    An update's name is also the operation id of what it does: the same words find it in ledger and audit log.
+    """
+    token = _about.set(request)
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 class Redactor:
@@ -61,13 +78,20 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
         self._redact = redact
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 the library's name
+        """Return the line without a traceback; what it is about stands in brackets."""
+        request = _about.get()
+        if request:
+            record.message = f"[{request}] {record.message}"
+        return super().formatMessage(record)
+
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, traceback included, without secrets."""
         return self._redact(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message`, and `error` with the traceback."""
+    """One JSON object a line: `time`, `level`, `logger`, `message`, `request`, and `error` with the traceback."""
 
     converter = staticmethod(time.gmtime)
 
@@ -84,6 +108,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if request := _about.get():
+            fields["request"] = request
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)
         return json.dumps({name: self._redact(text) for name, text in fields.items()}, ensure_ascii=False)
@@ -92,11 +118,17 @@ class JsonFormatter(logging.Formatter):
 _FORMATTERS = MappingProxyType({LogFormat.TEXT: TextFormatter, LogFormat.JSON: JsonFormatter})
 
 
-def configure(form: LogFormat, secrets: Iterable[str] = (), *, stream: IO[str] | None = None) -> None:
+def configure(
+    form: LogFormat,
+    secrets: Iterable[str] = (),
+    *,
+    level: LogLevel = LogLevel.INFO,
+    stream: IO[str] | None = None,
+) -> None:
     """Send the log of this process to standard error, or another stream, in place of wherever it went before."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_FORMATTERS[form](Redactor(secrets)))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level.value.upper(), handlers=[handler, Attention(logging.WARNING)], force=True)
     logging.captureWarnings(capture=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

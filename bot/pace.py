@@ -70,7 +70,9 @@ class Pace(BaseRateLimiter[str]):
             if endpoint in _PACED:
                 await self._turn(data.get("chat_id"), background=background)
             try:
-                return await callback(*args, **kwargs)
+                began = _now()
+                answer = await callback(*args, **kwargs)
+                log.debug("telegram %s: %.1f ms", endpoint, 1000 * (_now() - began))
             except RetryAfter as error:
                 self._held_until = max(self._held_until, _now() + seconds(error))
                 if background or attempt == _ATTEMPTS:
@@ -80,6 +82,8 @@ class Pace(BaseRateLimiter[str]):
                 # BadRequest is one too: Telegram has answered, and will answer the same again.
                 if isinstance(error, BadRequest) or background or attempt == _ATTEMPTS or endpoint == "getUpdates":
                     raise
+            else:
+                return answer
             log.warning("%s: waiting %.1f s before trying again", endpoint, wait)
             await asyncio.sleep(wait)
             wait *= 2

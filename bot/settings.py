@@ -27,7 +27,7 @@ from billing.stripe_units import minimum
 from billing.terms import Party, Terms
 from bot import setting_types as types
 from bot.cloud_settings import CloudSettings
-from bot.setting_types import Address, LogFormat
+from bot.setting_types import Address, LogFormat, LogLevel
 
 _CREDIT_LIMIT = "200.00"
 _TOPUP_LEAST_IN_MINIMA = 10
@@ -75,6 +75,7 @@ class DatabaseSettings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: Annotated[SecretStr | None, _secret(types.database_url)] = None
     log_format: LogFormat = LogFormat.TEXT
+    log_level: LogLevel = LogLevel.INFO
 
     @classmethod
     def load(cls) -> Self:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from bot import logs
+
 log = logging.getLogger(__name__)
 
 _PAUSE_AFTER_ERROR = 2.0
@@ -34,7 +36,8 @@ class Worker:
         while not self._stopping:
             self._called.clear()
             try:
-                more = await self._step()
+                with logs.about(f"worker:{self.name}"):
+                    more = await self._step()
             except Exception:
                 log.exception("worker %s", self.name)
                 await asyncio.sleep(_PAUSE_AFTER_ERROR)

@@ -173,7 +173,8 @@ def test_jobs_and_their_times_are_those_of_the_clockwork() -> None:
 
 
 def test_metrics_are_those_of_the_program() -> None:
-    exported = set(re.findall(r'"(bot_\w+)"', (ROOT / "bot/metrics.py").read_text()))
+    sources = (ROOT / "bot" / name for name in ("metrics.py", "process_metrics.py"))
+    exported = {name for source in sources for name in re.findall(r'"(bot_\w+)"', source.read_text())}
     assert {name for name, *_ in rows(page("operate.md"), "## Watching")} == exported
 
 
@@ -271,5 +272,5 @@ def test_the_backup_of_sqlite_is_whole(tmp_path: Path) -> None:
         database.execute("CREATE TABLE words (word TEXT)")
         database.execute("INSERT INTO words VALUES ('kept')")
         subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, check=True)  # noqa: S603 a command of our own page
-    with closing(sqlite3.connect(tmp_path / "vmbot-backup.sqlite3")) as copy:
+    with closing(sqlite3.connect(tmp_path / "before-upgrade.sqlite3")) as copy:
         assert copy.execute("SELECT word FROM words").fetchall() == [("kept",)]

@@ -9,8 +9,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from telegram import Bot
 from telegram.error import TelegramError
 
+from billing.clock import Clock
 from billing.db import Database
-from bot.metrics import collect
+from bot.metrics import House
+from bot.process_metrics import PROCESS
 
 _TRUST_SECONDS = 20
 """An answer of Telegram counts for so long; `/readyz` may be asked every second."""
@@ -19,10 +21,12 @@ _TRUST_SECONDS = 20
 class Health:
     """`GET /healthz`, `/readyz`, `/metrics`."""
 
-    def __init__(self, database: Database, bot: Bot) -> None:
+    def __init__(self, database: Database, bot: Bot, clock: Clock) -> None:
         """Take what has to answer."""
         self._database = database
         self._bot = bot
+        self._clock = clock
+        self._house = House()
         self._telegram_seen = 0.0
 
     async def alive(self, _: Request) -> Response:
@@ -35,11 +39,11 @@ class Health:
         return JSONResponse(state, 200 if all(state.values()) else 503)
 
     async def metrics(self, _: Request) -> Response:
-        """Return the figures of the house."""
+        """Return the figures of this process and of the house."""
         registry = CollectorRegistry()
         async with self._database.read() as session:
-            await collect(session, registry)
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+            await self._house.collect(session, registry, now=self._clock.now())
+        return Response(generate_latest(PROCESS) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _database_answers(self) -> bool:
         try:

@@ -10,6 +10,7 @@ from billing import inbox
 from billing.clock import Clock
 from billing.db import Database
 from billing.gateway import Gateway, GatewayRefused
+from bot import logs
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ class StripeHook:
         except GatewayRefused as error:
             log.warning("stripe webhook: %s", error)
             return PlainTextResponse("bad signature or event", 400)
-        async with self._database.transaction() as session:
-            await inbox.store(session, "stripe", event, now=self._clock.now())
+        with logs.about(f"event:{event.event_id}"):
+            async with self._database.transaction() as session:
+                await inbox.store(session, "stripe", event, now=self._clock.now())
         self._wake()
         return PlainTextResponse("")
