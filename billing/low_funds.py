@@ -17,6 +17,8 @@ from billing.terms import Terms
 
 KIND = "funds_low"
 _CHUNK = 500
+_ENOUGH = 2
+"""Months, this one the first: money until the end of the next one needs no word."""
 
 
 async def tell_all(database: Database, *, now: datetime, terms: Terms) -> int:
@@ -69,13 +71,12 @@ async def _low(
 ) -> dict[int, dict[str, Any]]:
     """Return what there is to say to customers without a card, but for those with money until the next month's end."""
     purses = await facts.purses(session, customer_ids, now=now, terms=terms)
-    lasting = {customer_id: runway.lasts_until(purse, now=now, terms=terms) for customer_id, purse in purses.items()}
-    enough = Month.of(now).next().end
-    low = {
-        customer_id: until
-        for customer_id, until in lasting.items()
-        if purses[customer_id].runners and until is not None and until < enough
+    lasting = {
+        customer_id: runway.lasts_until(purse, now=now, terms=terms, months=_ENOUGH)
+        for customer_id, purse in purses.items()
+        if purse.runners
     }
+    low = {customer_id: until for customer_id, until in lasting.items() if until is not None}
     owing = await standing.read(session, low, now=now) if low else {}
     return {
         customer_id: _what(purses[customer_id], until, owing.get(customer_id), now, terms)

@@ -54,10 +54,10 @@ class Purse:
         return max(self.runners, key=lambda runner: runner.monthly, default=None)
 
 
-def lasts_until(purse: Purse, *, now: datetime, terms: Terms) -> datetime | None:
+def lasts_until(purse: Purse, *, now: datetime, terms: Terms, months: int = _MONTHS) -> datetime | None:
     """Return when funds no longer cover what was used; `now` when they do not today.
 
-    `None` when nothing runs and all is covered, or when they last for ten years.
+    `None` when nothing runs and all is covered, or when they last for so many months, this one the first.
     """
     left = purse.funds - purse.owed
     month = Month.of(now)
@@ -65,7 +65,7 @@ def lasts_until(purse: Purse, *, now: datetime, terms: Terms) -> datetime | None
         return now
     if not purse.runners:
         return None
-    for _ in range(_MONTHS):
+    for _ in range(months):
         whole = terms.with_tax(_cost(purse, month, month.end, terms))
         if whole > left:
             return _within(purse, left, month, now, terms)
