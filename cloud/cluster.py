@@ -18,7 +18,7 @@ from cloud.ssh_keys import public_of
 STARTING = "starting Kubernetes"
 _LOGIN_SECONDS = 15.0
 _COMMAND_SECONDS = 60.0
-_PORT = 6443
+API_PORT = 6443
 _SERVER = re.compile(r"^(\s*server:\s*)https://\S+$", re.MULTILINE)
 _DEFAULT = re.compile(r"^(\s*-?\s*(?:name|cluster|user|current-context):\s*)default$", re.MULTILINE)
 _TLS = "/etc/rancher/k3s/config.yaml.d/address.yaml"
@@ -26,12 +26,21 @@ _TLS = "/etc/rancher/k3s/config.yaml.d/address.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """How a node is reached, and what proves that it is the one: its private host key."""
+    """How a node is reached, and what proves that it is the one.
+
+    Attributes:
+        user: who logs in.
+        host: the address or name at which it is reached.
+        port: of its SSH server there.
+        host_key: its private host key.
+        api: for a control plane, the port of Kubernetes' own server there.
+    """
 
     user: str
     host: str
     port: int
     host_key: str
+    api: int = API_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class SimulatedDoor:
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": name,
-            "clusters": [{"name": name, "cluster": {"server": _url(members[0].host)}}],
+            "clusters": [{"name": name, "cluster": {"server": _url(members[0].host, members[0].api)}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
             "users": [{"name": name, "user": {}}],
         }
@@ -90,11 +99,14 @@ class SshDoor:
         if ready < len(members):
             return ClusterSight(f"{ready} of {len(members)} nodes ready" if ready else STARTING)
         kubeconfig = await self._run(control, f"sudo cat {KUBECONFIG}")
-        return ClusterSight(kubeconfig=mended(kubeconfig, name, control.host)) if kubeconfig else ClusterSight(STARTING)
+        if not kubeconfig:
+            return ClusterSight(STARTING)
+        return ClusterSight(kubeconfig=mended(kubeconfig, name, control.host, control.api))
 
     async def _run(self, member: Member, command: str) -> str | None:
         """Return what a command prints, `None` when the node could not be asked."""
-        trusted = asyncssh.import_known_hosts(f"[{member.host}]:{member.port} {public_of(member.host_key)}\n")
+        # Named without its port: written with it, nothing is trusted at port 22.
+        trusted = asyncssh.import_known_hosts(f"{member.host} {public_of(member.host_key)}\n")
         try:
             async with (
                 asyncio.timeout(_LOGIN_SECONDS + _COMMAND_SECONDS),
@@ -115,20 +127,20 @@ class SshDoor:
         return str(done.stdout or "") if done.exit_status == 0 else None
 
 
-def mended(kubeconfig: str, name: str, host: str) -> str:
+def mended(kubeconfig: str, name: str, host: str, port: int = API_PORT) -> str:
     """Return a kubeconfig that works from outside, under the cluster's own name.
 
     Raises:
         ValueError: it names no server, or several.
     """
-    text, count = _SERVER.subn(rf"\g<1>{_url(host)}", kubeconfig)
+    text, count = _SERVER.subn(rf"\g<1>{_url(host, port)}", kubeconfig)
     if count != 1:
         raise ValueError(f"a kubeconfig with {count} servers")
     return _DEFAULT.sub(rf"\g<1>{name}", text)
 
 
-def _url(host: str) -> str:
-    return f"https://[{host}]:{_PORT}" if ":" in host else f"https://{host}:{_PORT}"
+def _url(host: str, port: int) -> str:
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _know_address(host: str) -> str:

@@ -99,6 +99,11 @@ class Machines:
             return Sight(node.id, ready=True)
         return await self._after_boot(node, machine)
 
+    async def port_of(self, node: Node, inside: int) -> int:
+        """Return where a port of a machine is, at the address at which it is reached."""
+        machine = await self._call(self._driver.get(node.machine))
+        return dict(machine.ports).get(inside, inside) if machine else inside
+
     async def remove(self, nodes: Sequence[Node]) -> None:
         """Remove machines and all that is left of them; those that are gone are no trouble."""
         for result in await asyncio.gather(

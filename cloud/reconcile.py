@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,7 +21,7 @@ from billing.models import Kind
 from cloud import claims, records
 from cloud.claims import Work
 from cloud.cloud_init import USER
-from cloud.cluster import ClusterSight, Door, Member, SimulatedDoor
+from cloud.cluster import API_PORT, ClusterSight, Door, Member, SimulatedDoor
 from cloud.drivers.base import Capabilities, Driver, DriverError, NotYet, OutOfCapacity, Refused
 from cloud.machines import NO_CONTROL, Machines, Sight
 from cloud.models import Deployment, Role, State
@@ -207,7 +208,9 @@ class Reconciler:
             return None, []
         door = self._door if able.real else SimulatedDoor()
         try:
-            return await door.look(work.deployment.name, _members(work, sights)), []
+            control, *workers = _members(work, sights)
+            api = await self._machines.port_of(work.nodes[0], API_PORT)
+            return await door.look(work.deployment.name, [replace(control, api=api), *workers]), []
         except DriverError as error:
             return None, [error]
 

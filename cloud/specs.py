@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from cloud import names
 from cloud.claims import Work
 from cloud.cloud_init import USER, user_data
+from cloud.cluster import API_PORT
 from cloud.drivers.base import Capabilities, MachineSpec
 from cloud.k3s import Member, Release, join_token
 from cloud.models import Node, Role
@@ -63,6 +64,7 @@ class SpecMaker:
                 member=member,
             ),
             network=network,
+            ports=(API_PORT,) if member and node.role is Role.CONTROL else (),
         )
 
 

@@ -58,6 +58,7 @@ class MachineSpec:
         host_key: OpenSSH private key (ed25519, PEM text) that its SSH server must show.
         user_data: cloud-init user data (`#cloud-config`) that does all of this where there is cloud-init.
         network: name of the private network which machines of one cluster share; `None` for a single machine.
+        ports: what must be reached from outside beside SSH.
     """
 
     name: str
@@ -71,6 +72,7 @@ class MachineSpec:
     host_key: str
     user_data: str
     network: str | None = None
+    ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Machine:
         private_ip: address in its private network, empty if there is none.
         detail: what is going on in plain words ("booting"), for the progress line.
         unfinished: whoever made it stopped half-way; `create` with its spec goes on where they stopped.
+        ports: the ports of the spec and where each is at `host`; one that is not named is what it is.
     """
 
     name: str
@@ -96,6 +99,7 @@ class Machine:
     private_ip: str = ""
     detail: str = ""
     unfinished: bool = False
+    ports: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,4 +81,5 @@ def spec_to_json(spec: MachineSpec) -> dict[str, Any]:
 
 def spec_from_json(data: Mapping[str, Any]) -> MachineSpec:
     """Return the spec that `spec_to_json` wrote down."""
-    return MachineSpec(**{**data, "authorized_keys": tuple(data["authorized_keys"])})
+    lists = {"authorized_keys": tuple(data["authorized_keys"]), "ports": tuple(data.get("ports", ()))}
+    return MachineSpec(**{**data, **lists})

@@ -47,11 +47,13 @@ class FakeNode:
     ready: list[bool] | None = None
     commands: list[str] = field(default_factory=list)
     host_key: str = field(default_factory=lambda: generate_host_key().private)
+    host: str = "127.0.0.1"
     port: int = 0
+    api: int = 6443
 
     def member(self) -> Member:
         """How it is reached."""
-        return Member(USER, "127.0.0.1", self.port, self.host_key)
+        return Member(USER, self.host, self.port, self.host_key, self.api)
 
     def answer(self, command: str) -> tuple[str, int]:
         """What a command prints, and its exit status."""
@@ -87,8 +89,8 @@ async def served(nodes: Iterable[FakeNode], public_key: str) -> AsyncIterator[No
             process.exit(status)
 
         server = await asyncssh.listen(
-            "127.0.0.1",
-            0,
+            node.host,
+            node.port,
             server_host_keys=[asyncssh.import_private_key(node.host_key)],
             authorized_client_keys=asyncssh.import_authorized_keys(public_key + "\n"),
             process_factory=handle,

@@ -1,6 +1,7 @@
 """A cluster is one when every node says Ready, and its kubeconfig opens it from outside (issue 5, point 4)."""
 
 import json
+import os
 from pathlib import Path
 
 import asyncssh
@@ -48,6 +49,15 @@ async def test_the_kubeconfig_names_the_cluster_and_its_address(key: ProductKey)
     assert len(told) == 1
     assert "127.0.0.1" in told[0], "the certificate must hold for the address that people use"
     assert control.commands.index(told[0]) < control.commands.index("sudo k3s kubectl get nodes -o json")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may listen at port 22")
+async def test_a_node_is_trusted_at_the_port_that_ssh_has_everywhere(key: ProductKey) -> None:
+    """Port 22 is written in another way than all others in what is trusted."""
+    control = FakeNode(ready=[True], host="127.0.1.222", port=22, api=20001)
+    async with served([control], key.public):
+        kubeconfig = (await SshDoor(key).look("prod", [control.member()])).kubeconfig
+    assert "server: https://127.0.1.222:20001\n" in kubeconfig
 
 
 @pytest.mark.parametrize(

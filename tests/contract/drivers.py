@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -168,9 +169,9 @@ async def seen_running(driver: Driver, name: str) -> Machine:
             await asyncio.sleep(0.1)
 
 
-def trusted(host: str, port: int, spec: MachineSpec) -> asyncssh.SSHKnownHosts:
+def trusted(host: str, spec: MachineSpec) -> asyncssh.SSHKnownHosts:
     """What an SSH client must be told to accept the machine's host key and no other."""
-    return asyncssh.import_known_hosts(f"[{host}]:{port} {public_of(spec.host_key)}\n")
+    return asyncssh.import_known_hosts(f"{host} {public_of(spec.host_key)}\n")
 
 
 async def ssh(driver: Driver, spec: MachineSpec, command: str) -> str:
@@ -181,7 +182,7 @@ async def ssh(driver: Driver, spec: MachineSpec, command: str) -> str:
         machine.port,
         username=spec.user,
         client_keys=[asyncssh.import_private_key(CUSTOMER.private)],
-        known_hosts=trusted(machine.host, machine.port, spec),
+        known_hosts=trusted(machine.host, spec),
         config=[],
         connect_timeout=30,
     ) as connection:
@@ -194,3 +195,15 @@ async def until(check: Callable[[], bool], *, seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while not check():  # noqa: ASYNC110 -- see above
             await asyncio.sleep(0.05)
+
+
+def own_addresses() -> list[str]:
+    """The addresses that this host has beside loopback, as a guest could know them."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", 0))
+            probe.connect(("127.0.0.1", 9))
+            names = socket.gethostbyname_ex(socket.gethostname())[2]
+        except OSError:
+            names = []
+    return [name for name in names if not name.startswith("127.")]

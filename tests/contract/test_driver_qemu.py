@@ -21,7 +21,7 @@ from cloud.drivers.qemu.folder import Folder, Phase
 from cloud.drivers.qemu.network import Isolation
 from cloud.ssh_keys import public_of
 from cloud.ssh_probe import Answer, probe_host_key
-from tests.contract.drivers import Cloud, seen_running, spec, ssh, until
+from tests.contract.drivers import Cloud, own_addresses, seen_running, spec, ssh, until
 
 pytestmark = [pytest.mark.qemu, pytest.mark.xdist_group("qemu")]
 
@@ -124,18 +124,6 @@ def service_of_the_operator() -> Iterator[int]:
         finally:
             stop.set()
             thread.join()
-
-
-def own_addresses() -> list[str]:
-    """The addresses that this host has beside loopback, as a guest could know them."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("", 0))
-            probe.connect(("127.0.0.1", 9))
-            names = socket.gethostbyname_ex(socket.gethostname())[2]
-        except OSError:
-            names = []
-    return [name for name in names if not name.startswith("127.")]
 
 
 async def test_a_guest_reaches_neither_the_host_nor_another_guest(qemu: Cloud) -> None:

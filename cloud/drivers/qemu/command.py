@@ -4,22 +4,30 @@ from pathlib import Path
 
 from cloud.drivers.qemu.folder import Folder, Record
 from cloud.drivers.qemu.image import Image
+from cloud.drivers.qemu.lan import mac_of
 from cloud.drivers.qemu.network import Isolation
+from cloud.drivers.qemu.seed import OUTSIDE_MAC
 
 _NICE = 10  # the chat answers first
+_OUTSIDE_OF_NODES = "192.168.127.0/24"
+"""What a node of a cluster sees as the way out: 10.x is its private network and what Kubernetes makes in it."""
 
 
-def command_line(folder: Folder, record: Record, image: Image, isolation: Isolation, *, kvm: bool) -> list[str | Path]:
+def command_line(
+    folder: Folder, record: Record, image: Image, isolation: Isolation, *, kvm: bool, lan: int | None = None
+) -> list[str | Path]:
     """Return program and arguments; to be run in the machine's folder, as its control socket is named from there.
 
     It returns when the guest runs in the background. What it opens, it opens before it becomes the system user
-    of guests, who may read none of it.
+    of guests, who may read none of it. `lan` is the open device of its private network.
     """
     # A ring buffer holds the end of the console: a file would grow as the guest likes.
     console = ["-chardev", "ringbuf,id=console,size=65536", "-serial", "chardev:console"]
     listen = f"[{record.bind}]" if ":" in record.bind else record.bind
-    forward = f"hostfwd=tcp:{listen}:{record.port}-:22"
-    network = f"user,id=net,ipv6=off,restrict={'on' if isolation.restricted else 'off'},{forward}"
+    forwards = ",".join(f"hostfwd=tcp:{listen}:{port}-:{inside}" for inside, port in ((22, record.port), *record.ports))
+    network = f"user,id=net,ipv6=off,restrict={'on' if isolation.restricted else 'off'},{forwards}"
+    if record.private_ip:
+        network += f",net={_OUTSIDE_OF_NODES}"
     return [
         *("-n", str(_NICE), "qemu-system-x86_64"),
         *("-name", record.spec.name, "-pidfile", folder.pidfile, "-daemonize"),
@@ -30,10 +38,18 @@ def command_line(folder: Folder, record: Record, image: Image, isolation: Isolat
         *_kernel(image),
         *_disk("root", "disk.qcow2", "format=qcow2,discard=unmap,detect-zeroes=unmap"),
         *_disk("seed", "seed.iso", "format=raw,readonly=on"),
-        *("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="),
+        *("-netdev", network, "-device", f"virtio-net-pci,netdev=net,romfile=,mac={OUTSIDE_MAC}"),
+        *_lan(record, lan),
         *("-device", "virtio-rng-pci"),
         *_confinement(isolation),
     ]
+
+
+def _lan(record: Record, device: int | None) -> list[str]:
+    if device is None:
+        return []
+    mac = mac_of(record.spec.name)
+    return ["-netdev", f"tap,id=lan,fd={device}", "-device", f"virtio-net-pci,netdev=lan,romfile=,mac={mac}"]
 
 
 def _processor(record: Record, *, kvm: bool) -> list[str]:

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from cloud.drivers.base import PREPARING, Capabilities, Machine, MachineSpec, NotYet, Power, Refused, TryAgain
 from cloud.drivers.files import is_name, try_lock
 from cloud.drivers.qemu import image as images
-from cloud.drivers.qemu import process
+from cloud.drivers.qemu import lan, process
 from cloud.drivers.qemu.background import in_background
 from cloud.drivers.qemu.boots import Slot, Slots
 from cloud.drivers.qemu.folder import Phase, Record, boot_id
@@ -69,12 +69,16 @@ class QemuDriver:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def capabilities(self) -> Capabilities:
-        """Return what this host offers: public addresses only if the operator gave some."""
+        """Return what this host offers: public addresses only if the operator gave some, clusters only as root.
+
+        The tiny guest has neither cloud-init nor systemd, so it cannot be a node.
+        """
         return Capabilities(
             real=True,
             public_ip=bool(self.options.public_ips),
-            private_network=False,
+            private_network=lan.available(),
             boots_at_once=self.options.boots_at_once,
+            clusters=lan.available() and self._host.image != "tiny",
         )
 
     async def prepare(self) -> None:
@@ -220,7 +224,16 @@ class QemuDriver:
             exists = is_name(name) and self._host.folder(name).path.exists()
             return Machine(name, f"qemu/{name}", Power.STOPPED, detail="half made") if exists else None
         power, detail = await self._state(name, record)
-        return Machine(name=name, ref=f"qemu/{name}", power=power, host=record.host, port=record.port, detail=detail)
+        return Machine(
+            name=name,
+            ref=f"qemu/{name}",
+            power=power,
+            host=record.host,
+            port=record.port,
+            private_ip=record.private_ip,
+            detail=detail,
+            ports=record.ports,
+        )
 
     async def _state(self, name: str, record: Record) -> tuple[Power, str]:
         running = self._find(name)
@@ -349,6 +362,8 @@ class QemuDriver:
         running = await asyncio.to_thread(process.find, folder.pidfile, thorough=True)
         if running is not None:
             await self._end(running, 0)
+        if record is not None:
+            await _finished(self._host.leave, record)
         await _finished(folder.remove)
         self._answered.pop(name, None)
 

@@ -38,6 +38,8 @@ class Record:
         memory_mb: MiB that the guest really gets.
         boot_id: the run of the host in which it was last started, empty before the first start.
         trouble: why the last start failed, empty if it did not.
+        private_ip: its address in its private network, empty if it is in none.
+        ports: the ports of its spec, each with the one at `bind` that leads there.
     """
 
     spec: MachineSpec
@@ -49,6 +51,13 @@ class Record:
     memory_mb: int
     boot_id: str = ""
     trouble: str = ""
+    private_ip: str = ""
+    ports: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def addresses(self) -> set[tuple[str, int]]:
+        """All that it listens on."""
+        return {(self.bind, self.port), *((self.bind, port) for _, port in self.ports)}
 
 
 class Folder:
@@ -69,7 +78,9 @@ class Folder:
         data = read_json(self.record_file)
         if data is None:
             return None
-        return Record(**{**data, "spec": spec_from_json(data["spec"]), "phase": Phase(data["phase"])})
+        ports = tuple((inside, outside) for inside, outside in data.get("ports", ()))
+        parts = {"spec": spec_from_json(data["spec"]), "phase": Phase(data["phase"]), "ports": ports}
+        return Record(**{**data, **parts})
 
     def write(self, record: Record) -> Record:
         """Write down and return `record`."""

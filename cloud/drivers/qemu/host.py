@@ -4,15 +4,18 @@ Each function may be interrupted anywhere and called again; `Folder` says what w
 machine's lock.
 """
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cloud.drivers.base import MachineSpec, Refused
 from cloud.drivers.files import check_name, locked
-from cloud.drivers.qemu import capacity, image, network, process
+from cloud.drivers.qemu import capacity, image, lan, network, process
 from cloud.drivers.qemu.accel import kvm_works
 from cloud.drivers.qemu.command import command_line
 from cloud.drivers.qemu.folder import Folder, Phase, Record, boot_id
+from cloud.drivers.qemu.network import Address
 from cloud.drivers.qemu.options import QemuOptions
 from cloud.drivers.qemu.seed import seed
 from cloud.drivers.qemu.tools import ToolFailed, run
@@ -52,13 +55,12 @@ class Host:
             OutOfCapacity: no room, or no address.
         """
         check_name(spec.name)
-        if spec.network is not None:
+        if spec.network is not None and not lan.available():
             raise Refused("Machines on this host cannot share a private network.")
         boot = image.prepare(self.image, self.images)
         with locked(self.machines / ".lock"):
             others = self._records(but=spec.name)
-            taken = {(record.bind, record.port) for record in others}
-            address = network.choose_address(public=spec.public, taken=taken, options=self.options)
+            address, ports = self._choose(spec, others)
             record = Record(
                 spec=spec,
                 phase=Phase.QUEUED,
@@ -67,9 +69,23 @@ class Host:
                 port=address.port,
                 image=boot.folder,
                 memory_mb=self.options.memory_mb(spec.memory_mb),
+                private_ip=_private_ip(spec, others),
+                ports=ports,
             )
             capacity.check_room(self.room(), others, record)
             return self.folder(spec.name).write(record)
+
+    def _choose(self, spec: MachineSpec, others: Iterable[Record]) -> tuple[Address, tuple[tuple[int, int], ...]]:
+        """Return where a new machine is reached: by SSH, and at each port of its spec."""
+        taken = {address for record in others for address in record.addresses}
+        address = network.choose_address(public=spec.public, taken=taken, options=self.options)
+        taken.add((address.bind, address.port))
+        ports = []
+        for inside in spec.ports:
+            outside = network.choose_port(address, inside, taken=taken, options=self.options, own=spec.public)
+            taken.add((address.bind, outside))
+            ports.append((inside, outside))
+        return address, tuple(ports)
 
     def queue(self, record: Record) -> Record:
         """Write down that a machine is to be booted.
@@ -111,25 +127,40 @@ class Host:
             image.make_disk(boot, folder.disk, record.spec.disk_gb)
         if not folder.seed.exists():
             draft = folder.seed.with_suffix(".draft")
-            draft.write_bytes(seed(record.spec))
+            draft.write_bytes(seed(record.spec, record.private_ip))
             draft.replace(folder.seed)
         folder.pidfile.unlink(missing_ok=True)
         folder.control.unlink(missing_ok=True)
         isolation = network.isolate(self.options.user)
-        command = command_line(folder, record, boot, isolation, kvm=kvm_works(boot))
-        try:
-            run("nice", *command, cwd=folder.path)
-        except ToolFailed as error:
-            raise ToolFailed("QEMU", error.output) from error
+        kvm = kvm_works(boot)
+        with self._plugged(record.spec) as device:
+            command = command_line(folder, record, boot, isolation, kvm=kvm, lan=device)
+            try:
+                run("nice", *command, cwd=folder.path, pass_fds=() if device is None else (device,))
+            except ToolFailed as error:
+                raise ToolFailed("QEMU", error.output) from error
+
+    def _plugged(self, spec: MachineSpec) -> AbstractContextManager[int | None]:
+        """Return the open device of a machine's private network, if it is in one."""
+        return nullcontext() if spec.network is None else lan.plugged(lan.bridge_of(self.machines, spec.network))
+
+    def leave(self, record: Record) -> None:
+        """Remove what a machine that is being deleted leaves of its private network when it was the last one in it."""
+        wanted = record.spec.network
+        if wanted is None:
+            return
+        with locked(self.machines / ".lock"):
+            others = self._records(but=record.spec.name)
+            if not any(other.spec.network == wanted and other.phase is not Phase.DELETING for other in others):
+                lan.remove(lan.bridge_of(self.machines, wanted))
 
     def _with_free_port(self, record: Record, error: ToolFailed) -> Record:
         """Return the record with another port if its own was taken by a stranger and nobody used it yet."""
         if record.boot_id or "host forwarding rule" not in error.output:
             return record
         with locked(self.machines / ".lock"):
-            taken = {(other.bind, other.port) for other in self._records()}
-            address = network.choose_address(public=record.spec.public, taken=taken, options=self.options)
-            return replace(record, bind=address.bind, host=address.host, port=address.port)
+            address, ports = self._choose(record.spec, self._records())
+            return replace(record, bind=address.bind, host=address.host, port=address.port, ports=ports)
 
     def _records(self, *, but: str = "") -> list[Record]:
         found = (self.folder(name).read() for name in self.names() if name != but)
@@ -157,3 +188,10 @@ class Host:
             network.isolate(self.options.user).note,
         ]
         return "; ".join(part for part in parts if part)
+
+
+def _private_ip(spec: MachineSpec, others: Iterable[Record]) -> str:
+    """Return the address that a new machine gets in its private network, empty if it is in none."""
+    if spec.network is None:
+        return ""
+    return lan.choose_address({other.private_ip for other in others if other.spec.network == spec.network})

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloud.drivers.base import OutOfCapacity, TryAgain
+from cloud.drivers.qemu import lan
 from cloud.drivers.qemu.options import QemuOptions
 from cloud.drivers.qemu.tools import run
 
@@ -82,8 +83,21 @@ def rules(user: str, uid: int, resolvers: Iterable[str]) -> str:
         f"ip daddr {{ {_PRIVATE_V4} }} reject with icmpx admin-prohibited",
         f"ip6 daddr {{ {_PRIVATE_V6} }} reject with icmpx admin-prohibited",
     ]
-    body = "\n".join(f"    {line}" for line in lines)
-    return f"table {table}\ndelete table {table}\ntable {table} {{\n  chain output {{\n{body}\n  }}\n}}\n"
+    lans = f'"{lan.PREFIX}*"'
+    chains = {
+        "output": lines,
+        # Private networks lead nowhere: neither to this host nor, through it, to anything else.
+        "input": ["type filter hook input priority filter; policy accept;", f"iifname {lans} drop"],
+        "forward": [
+            "type filter hook forward priority filter; policy accept;",
+            f"iifname {lans} oifname != {lans} drop",
+            f"iifname != {lans} oifname {lans} drop",
+        ],
+    }
+    body = "".join(
+        f"  chain {name} {{\n" + "".join(f"    {line}\n" for line in chain) + "  }\n" for name, chain in chains.items()
+    )
+    return f"table {table}\ndelete table {table}\ntable {table} {{\n{body}}}\n"
 
 
 def choose_address(*, public: bool, taken: Collection[tuple[str, int]], options: QemuOptions) -> Address:
@@ -109,6 +123,20 @@ def choose_address(*, public: bool, taken: Collection[tuple[str, int]], options:
                 if _can_listen(ip, port):
                     return Address(ip, ip, port)
     raise OutOfCapacity("There is no free public address.")
+
+
+def choose_port(
+    address: Address, wanted: int, *, taken: Collection[tuple[str, int]], options: QemuOptions, own: bool
+) -> int:
+    """Return a free port at a machine's address; the wanted one, if the address is its own.
+
+    Raises:
+        OutOfCapacity: none is left.
+    """
+    for port in [wanted, *options.ports] if own else options.ports:
+        if (address.bind, port) not in taken and _can_listen(address.bind, port):
+            return port
+    raise OutOfCapacity("There is no free port for another machine.")
 
 
 async def ssh_banner(address: str, port: int, *, seconds: float) -> bool:

@@ -4,10 +4,12 @@ That is where cloud-init looks (its NoCloud source reads `user-data` and `meta-d
 plain files beside them. Written here because the format is simple and no tool that writes it is on every host.
 """
 
+import json
 import struct
 from collections.abc import Mapping
 
 from cloud.drivers.base import MachineSpec
+from cloud.drivers.qemu.lan import mac_of, with_bits
 
 SECTOR = 2048
 _DESCRIPTORS = 16  # sectors that the format leaves to the system in front of the descriptors
@@ -18,10 +20,22 @@ _YEAR_2000 = bytes((100, 1, 1, 0, 0, 0, 0))  # no clock is read: the same machin
 _NO_DATE = b"0" * 16 + b"\x00"
 
 
-def seed(spec: MachineSpec) -> bytes:
-    """Return the image for a machine: cloud-init's two files and the tiny guest's four."""
+OUTSIDE_MAC = "52:54:00:12:34:56"
+"""The hardware address of every guest's way out, which only its own QEMU sees."""
+
+
+def seed(spec: MachineSpec, private_ip: str = "") -> bytes:
+    """Return the image for a machine: cloud-init's two or three files and the tiny guest's four or five.
+
+    `private_ip` is its address in its private network, if it is in one.
+    """
+    lan: dict[str, bytes] = {}
+    if private_ip:
+        address = with_bits(private_ip)
+        lan = {"private": f"{address}\n".encode(), "network-config": _network_config(spec.name, address)}
     return iso9660(
         {
+            **lan,
             "user-data": spec.user_data.encode(),
             "meta-data": f"instance-id: {spec.name}\nlocal-hostname: {spec.hostname}\n".encode(),
             "hostname": f"{spec.hostname}\n".encode(),
@@ -30,6 +44,13 @@ def seed(spec: MachineSpec) -> bytes:
             "hostkey": spec.host_key.encode(),
         }
     )
+
+
+def _network_config(name: str, address: str) -> bytes:
+    """Return how cloud-init sets up the guest's two network cards."""
+    outside = {"match": {"macaddress": OUTSIDE_MAC}, "set-name": "eth0", "dhcp4": True}
+    lan = {"match": {"macaddress": mac_of(name)}, "set-name": "eth1", "addresses": [address]}
+    return json.dumps({"version": 2, "ethernets": {"eth0": outside, "eth1": lan}}, indent=1).encode()
 
 
 def iso9660(files: Mapping[str, bytes], label: str = "cidata") -> bytes:

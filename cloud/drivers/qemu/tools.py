@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cloud.drivers.base import TryAgain
@@ -24,6 +24,7 @@ PACKAGES: Mapping[str, str] = {
     "mmdebstrap": "mmdebstrap",
     "nft": "nftables",
     "nice": "coreutils",
+    "ip": "iproute2",
     "useradd": "passwd",
 }
 """The Debian package that brings each program."""
@@ -59,7 +60,9 @@ def need(*names: str) -> None:
         raise MissingTools(missing)
 
 
-def run(name: str, *args: str | Path, cwd: Path | None = None, input_text: str = "") -> str:
+def run(
+    name: str, *args: str | Path, cwd: Path | None = None, input_text: str = "", pass_fds: Sequence[int] = ()
+) -> str:
     """Run a program to its end and return what it printed. Blocks: call it in a thread.
 
     It gets its own session, so that what stops the product from a terminal does not stop it half way.
@@ -81,6 +84,7 @@ def run(name: str, *args: str | Path, cwd: Path | None = None, input_text: str =
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=pass_fds,
             env={**os.environ, "LC_ALL": "C"},
             timeout=_SECONDS_MAX,
         )

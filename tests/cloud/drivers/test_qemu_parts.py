@@ -1,17 +1,19 @@
 """The parts of the QEMU driver that can be held against their rules without a guest."""
 
 import asyncio
+import json
 import os
 import socket
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cloud.drivers.base import MachineSpec, OutOfCapacity, TryAgain
 from cloud.drivers.files import locked, try_lock, write_atomic
-from cloud.drivers.qemu import accel, network, process, tools
+from cloud.drivers.qemu import QemuDriver, accel, lan, network, process, tools
 from cloud.drivers.qemu.boots import Slots
 from cloud.drivers.qemu.capacity import Room, check_room, used_room
 from cloud.drivers.qemu.command import command_line
@@ -64,6 +66,15 @@ def test_the_seed_is_a_file_system_with_what_guests_ask_for() -> None:
     }
 
 
+def test_the_seed_of_a_node_tells_of_both_its_cards() -> None:
+    _, files = read_iso(seed(SPEC, "10.64.0.2"))
+    assert files["private"] == b"10.64.0.2/24\n"
+    cards = json.loads(files["network-config"])["ethernets"]
+    assert cards["eth0"]["dhcp4"] is True
+    assert cards["eth1"]["addresses"] == ["10.64.0.2/24"]
+    assert cards["eth0"]["match"] != cards["eth1"]["match"] == {"macaddress": lan.mac_of("m-1")}
+
+
 @pytest.mark.parametrize("size", [0, 1, SECTOR - 1, SECTOR, SECTOR + 1, 70000])
 def test_a_file_of_any_size_comes_back(size: int) -> None:
     data = os.urandom(size)
@@ -111,6 +122,45 @@ def test_the_command_confines_the_guest() -> None:
     assert command[command.index("-sandbox") + 1].startswith("on,")
     assert "user,id=net,ipv6=off,restrict=off,hostfwd=tcp:127.0.0.1:20000-:22" in command
     assert "-nodefaults" in command
+
+
+def test_a_node_has_a_second_card_and_its_way_out_is_not_called_10() -> None:
+    """What looks for its address in the private network takes the one that begins with 10."""
+    record = replace(RECORD, private_ip="10.64.0.2", ports=((6443, 20001),))
+    image = Image("img", "img/kernel", "img/initrd", "quiet", "")
+    command = [str(word) for word in command_line(Folder(Path("/x/m-1")), record, image, WALLED, kvm=False, lan=7)]
+    (outside,) = [word for word in command if word.startswith("user,")]
+    assert outside.endswith(",hostfwd=tcp:127.0.0.1:20001-:6443,net=192.168.127.0/24")
+    assert "tap,id=lan,fd=7" in command
+    assert f"virtio-net-pci,netdev=lan,romfile=,mac={lan.mac_of(record.spec.name)}" in command
+    assert "tap" not in " ".join(words(WALLED))
+
+
+def test_networks_do_not_share_a_bridge() -> None:
+    """Neither two of one installation, nor those of two on one host; and the kernel takes the name."""
+    names = {lan.bridge_of(Path(at), network) for at in ("/a", "/b") for network in ("k8s-1", "k8s-2")}
+    assert len(names) == 4
+    assert all(len(name) <= 15 for name in names)
+
+
+def test_addresses_in_a_network_run_out() -> None:
+    taken = {"10.64.0.2", "10.64.0.4"}
+    assert lan.choose_address(taken) == "10.64.0.3"
+    with pytest.raises(OutOfCapacity):
+        lan.choose_address({f"10.64.0.{number}" for number in range(256)})
+
+
+def test_without_the_right_to_make_networks_there_are_no_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert not lan.available()
+
+
+async def test_clusters_need_more_than_the_tiny_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for networks in (True, False):
+        monkeypatch.setattr(lan, "available", lambda networks=networks: networks)
+        for image in ("tiny", "debian"):
+            able = await QemuDriver(tmp_path, image=image).capabilities()
+            assert (able.private_network, able.clusters) == (networks, networks and image == "debian")
 
 
 def test_without_walls_the_guest_is_cut_off() -> None:
@@ -201,6 +251,9 @@ def test_the_rules_load_any_number_of_times_and_do_not_pile_up() -> None:
     assert listed.count("skuid != 64999") == 1
     assert listed.count("th dport 53") == 2
     assert "127.0.0.0/8" in listed
+    assert 'iifname "vmbot-*" drop' in listed, "the host takes nothing from private networks"
+    assert 'iifname "vmbot-*" oifname != "vmbot-*" drop' in listed
+    assert 'iifname != "vmbot-*" oifname "vmbot-*" drop' in listed
 
 
 def test_who_is_not_root_gets_guests_that_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
