@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import (
     accounts,
     cards,
+    leases,
     low_funds,
     outbox,
     payment_results,
@@ -83,6 +84,7 @@ class Cashier:
             at_once: customers served in parallel; one, where the same seed has to give the same ledger.
         """
         self._at_once = at_once
+        self._owner = leases.new_owner()
         self._database = database
         self._gateway = gateway
         self._clock = clock
@@ -102,7 +104,7 @@ class Cashier:
         done = 0
         while True:
             async with self._database.transaction() as session:
-                leased = await wishes.lease(session, now=self._clock.now(), limit=_CHUNK)
+                leased = await wishes.lease(session, owner=self._owner, now=self._clock.now(), limit=_CHUNK)
             if not leased:
                 return done
             await _each(leased, lambda key: self.settle(key[0], by_card=key[1]), at_once=self._at_once)
@@ -119,7 +121,7 @@ class Cashier:
         async with self._database.transaction() as session:
             now = self._clock.now()
             customer = await accounts.lock(session, customer_id)
-            wish = await wishes.begin(session, customer_id, cards=by_card, now=now)
+            wish = await wishes.begin(session, customer_id, cards=by_card, owner=self._owner, now=now)
             if wish is None:
                 return None
             step = await settling.next_step(session, customer, wish, minimum=self._minimum, now=now)
@@ -132,7 +134,7 @@ class Cashier:
             now = self._clock.now()
             payment = await self._write_down(session, step, outcome, now)
             customer = await accounts.lock(session, customer_id)
-            wish = await wishes.begin(session, customer_id, cards=by_card, now=now)
+            wish = await wishes.begin(session, customer_id, cards=by_card, owner=self._owner, now=now)
             if wish is None:
                 return None
             following = await settling.after(session, customer, wish, step, payment, minimum=self._minimum, now=now)

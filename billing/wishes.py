@@ -15,7 +15,8 @@ from billing import sql
 from billing.models import IN_FLIGHT, Account, AccountKind, Card, Instant, Invoice, Payment, PaymentKind, SettlementWish
 
 LEASE = timedelta(seconds=30)
-"""How long a worker that died keeps others away. Short, since two at once do no harm: they meet at the lock."""
+"""How long a worker that died unnoticed keeps others away. Short, since two at once do no harm: they meet at the
+lock. Where its death is seen, `free` lets go at once."""
 
 
 async def wish(session: AsyncSession, customer_id: int, *, cards: bool, reason: str, now: datetime) -> None:
@@ -54,7 +55,7 @@ def _brought_forward(insert: sqlite.Insert | postgresql.Insert) -> sa.Executable
     )
 
 
-async def lease(session: AsyncSession, *, now: datetime, limit: int) -> list[tuple[int, bool]]:
+async def lease(session: AsyncSession, *, owner: str, now: datetime, limit: int) -> list[tuple[int, bool]]:
     """Return customers whose wish is due and whether by card, oldest first, each leased to the caller."""
     free = sa.or_(SettlementWish.leased_until.is_(None), SettlementWish.leased_until <= now)
     due = (
@@ -66,17 +67,19 @@ async def lease(session: AsyncSession, *, now: datetime, limit: int) -> list[tup
     )
     keys = [(customer_id, cards) for customer_id, cards in await session.execute(due)]
     key = sa.tuple_(SettlementWish.customer_id, SettlementWish.cards)
-    await session.execute(update(SettlementWish).where(key.in_(keys)).values(leased_until=now + LEASE))
+    await session.execute(update(SettlementWish).where(key.in_(keys)).values(leased_until=now + LEASE, leased_by=owner))
     return keys
 
 
-async def begin(session: AsyncSession, customer_id: int, *, cards: bool, now: datetime) -> SettlementWish | None:
+async def begin(
+    session: AsyncSession, customer_id: int, *, cards: bool, owner: str, now: datetime
+) -> SettlementWish | None:
     """Return a due wish with its try marked as begun, `None` if there is none; under the customer's lock."""
     row = await session.get(SettlementWish, (customer_id, cards), populate_existing=True, with_for_update=True)
     if row is None or row.wanted_at > now:
         return None
     row.attempt_at = row.attempt_at or now
-    row.leased_until = now + LEASE
+    row.leased_until, row.leased_by = now + LEASE, owner
     await session.flush()
     return row
 
@@ -86,14 +89,21 @@ async def end(session: AsyncSession, row: SettlementWish, *, again_at: datetime 
     if again_at is None:
         await session.delete(row)
     else:
-        row.wanted_at, row.attempt_at, row.leased_until, row.reason = again_at, None, None, "retry"
+        row.wanted_at, row.attempt_at, row.reason = again_at, None, "retry"
+        row.leased_until = row.leased_by = None
     await session.flush()
 
 
 async def postpone(session: AsyncSession, row: SettlementWish, *, until: datetime) -> None:
     """Go on with the same try later, when a result is known; under the customer's lock."""
-    row.wanted_at, row.leased_until = until, None
+    row.wanted_at, row.leased_until, row.leased_by = until, None, None
     await session.flush()
+
+
+async def free(session: AsyncSession, process: str) -> None:
+    """Let go of what workers of a dead process had in hand; their names begin with its own."""
+    held = SettlementWish.leased_by.startswith(process)
+    await session.execute(update(SettlementWish).where(held).values(leased_until=None, leased_by=None))
 
 
 async def resume(session: AsyncSession, customer_id: int, *, now: datetime) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import leases
+from billing import leases, wishes
 from billing.db import Database
 from billing.models import Instant, JobRun, Notice, NoticeStatus
 from bot.models import ChatUpdate, Replica
@@ -124,6 +124,7 @@ async def _bury(session: AsyncSession, dead: Replica) -> None:
     process = dead.name.rpartition(":")[0] + ":"
     notices = update(Notice).where(Notice.status == NoticeStatus.WAITING, Notice.leased_by.startswith(process))
     await session.execute(notices.values(leased_until=None, leased_by=None))
+    await wishes.free(session, process)
     deployments = update(Deployment).where(
         Deployment.reconcile_at.is_not(None), Deployment.leased_by.startswith(process)
     )

@@ -281,3 +281,4 @@ class SettlementWish(Base):
     attempt_at: Mapped[datetime | None]
     """When the try that is under way began; a new wish sets it to none, so that an old try cannot end it."""
     leased_until: Mapped[datetime | None]
+    leased_by: Mapped[str | None] = mapped_column(sa.String(64))

@@ -33,7 +33,7 @@ async def leased_elsewhere(app: App) -> None:
     async with app.database.transaction() as session:
         customer = await accounts.register(session, telegram_id=7, username="", name="Ann", language="en", now=now)
         await wishes.wish(session, customer.id, cards=True, reason="issue", now=now)
-        await wishes.lease(session, now=now, limit=1)
+        await wishes.lease(session, owner="elsewhere:1:2:3", now=now, limit=1)
 
 
 @pytest.mark.parametrize("name", ["invoice", "settle", "reconcile"])

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 from telegram import Bot, Update
 
-from billing import leases
+from billing import accounts, leases, wishes
 from billing.clock import ManualClock
 from billing.db import Database
 from billing.models import JobRun
@@ -151,6 +151,10 @@ async def test_what_the_dead_had_in_hand_is_taken_over(database: Database, clock
     async with database.transaction() as session:
         mine = first.name.rpartition(":")[0] + ":other"
         session.add(JobRun(name="meter", tick_at=clock.now(), leased_until=clock.now() + LONG, leased_by=mine))
+        now = clock.now()
+        ann = await accounts.register(session, telegram_id=7, username="", name="Ann", language="en", now=now)
+        await wishes.wish(session, ann.id, cards=True, reason="issue", now=now)
+        await wishes.lease(session, owner=mine, now=now, limit=1)
     await second.beat()
     await long_unseen(database, first.name)
     await second.beat()
@@ -161,6 +165,8 @@ async def test_what_the_dead_had_in_hand_is_taken_over(database: Database, clock
     await two.take(BOT)
     assert queued(two) == [1]
     assert second.leads.is_set()
+    async with database.transaction() as session:
+        assert await wishes.lease(session, owner=second.name, now=clock.now(), limit=1) == [(ann.id, True)]
     ran: list[str] = []
 
     async def run() -> None:
