@@ -33,6 +33,7 @@ _LOOKS_SECRET = re.compile(
     | (?<![A-Za-z0-9])(?:[A-Z0-9]{4,}-){3,}[A-Z0-9]{4,}(?![A-Za-z0-9])  # voucher code
     | (?<![A-Za-z0-9-])(?:[a-z0-9]{4,5}-){3,}[a-z0-9]{4,5}(?![A-Za-z0-9-])  # the same as people type it
     | (?<![A-Za-z0-9])(?:(?=[0-9]*[A-Z])[0-9A-Z]{20}|(?=[a-z]*[0-9])(?=[0-9]*[a-z])[0-9a-z]{20})(?![A-Za-z0-9])
+    | (?<![\w.])[3-6](?:[ -]?\d){12,18}(?!\w)          # number of a card
     | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)                # user and password in an address
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
     """,

@@ -137,3 +137,13 @@ def test_warnings_go_to_the_log() -> None:
         warnings.warn(f"about {TOKEN}", stacklevel=1)
     assert "py.warnings" in stream.getvalue()
     assert TOKEN not in stream.getvalue()
+
+
+@pytest.mark.parametrize("number", ["4242424242424242", "4242 4242 4242 4242", "3782-822463-10005", "6011000990139424"])
+def test_the_number_of_a_card_that_somebody_types_is_hidden(number: str) -> None:
+    assert number not in Redactor()(f"text='my card is {number}, thanks'")
+
+
+@pytest.mark.parametrize("text", ["710000007", "chat -1001234567890", "at 1768046400000 ms", "INV-2026-000123"])
+def test_other_numbers_stay(text: str) -> None:
+    assert Redactor()(text) == text

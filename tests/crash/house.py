@@ -34,7 +34,7 @@ from tests.flows.world import ADMIN, VISA, session_of
 
 ROOT = Path(__file__).resolve().parents[2]
 _SECRET = "whsec_of_a_crash"
-PATIENCE = 200.0
+PATIENCE = 300.0
 """Seconds that a loaded machine may take for anything."""
 
 
