@@ -1,5 +1,6 @@
 """Screens that several features and the notices show: loaded here, worded in the views."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -31,20 +32,39 @@ async def deployment(ctx: Context, deployment_id: int) -> View:
 
 async def describe(session: AsyncSession, row: Deployment, *, now: datetime, terms: Terms, real: bool) -> views.Shown:
     """Return a deployment with all that its screen tells; costs are of this month, with tax."""
-    subscription = await session.get_one(Subscription, row.subscription_id)
-    intervals = (await session.scalars(select(Interval).where(Interval.subscription_id == row.subscription_id))).all()
+    return (await describe_all(session, [row], now=now, terms=terms, real=real))[0]
+
+
+async def describe_all(
+    session: AsyncSession, rows: Sequence[Deployment], *, now: datetime, terms: Terms, real: bool
+) -> list[views.Shown]:
+    """Return deployments as `describe` does, in their order: three questions, however many there are."""
+    bought = [row.subscription_id for row in rows]
+    subscriptions = {
+        found.id: found for found in await session.scalars(select(Subscription).where(Subscription.id.in_(bought)))
+    }
+    intervals: dict[int, list[Interval]] = {number: [] for number in bought}
+    for interval in await session.scalars(select(Interval).where(Interval.subscription_id.in_(bought))):
+        intervals[interval.subscription_id].append(interval)
+    nodes = await deployments.nodes_of(session, rows)
     month = Month.of(now)
-    so_far = metering.cost(subscription.monthly, metering.hours_in(intervals, month, now), terms.currency)
-    at_end = metering.cost(subscription.monthly, metering.hours_in(intervals, month, month.end), terms.currency)
-    return views.Shown(
-        deployment=row,
-        nodes=await deployments.nodes(session, row),
-        monthly=subscription.monthly,
-        so_far=terms.with_tax(so_far),
-        projected=terms.with_tax(at_end),
-        user=USER,
-        real=real,
-    )
+
+    def cost(row: Deployment, until: datetime) -> int:
+        hours = metering.hours_in(intervals[row.subscription_id], month, until)
+        return terms.with_tax(metering.cost(subscriptions[row.subscription_id].monthly, hours, terms.currency))
+
+    return [
+        views.Shown(
+            deployment=row,
+            nodes=nodes[row.id],
+            monthly=subscriptions[row.subscription_id].monthly,
+            so_far=cost(row, now),
+            projected=cost(row, month.end),
+            user=USER,
+            real=real,
+        )
+        for row in rows
+    ]
 
 
 async def deployment_for(

@@ -72,7 +72,8 @@ class UpdateStore:
         """Lanes of the updates in hand, by the updates' ids."""
         self._suspects: set[int] = set()
         self._ended: set[int] = set()
-        """Handled, but the database could not be told."""
+        """Handled, and the database is not told yet."""
+        self._telling = asyncio.Lock()
         self._stopping = False
         self._left_some = False
         self.queue: asyncio.Queue[object] = asyncio.Queue()
@@ -207,13 +208,14 @@ class UpdateStore:
         """Mark an update as handled; what people typed, a voucher's code for one, is kept no longer than needed."""
         lane = self._mine.get(update_id, 0)
         self._ended.add(update_id)
-        ended = {"handled_at": self._clock.now(), "payload": {}, "leased_by": None}
-        async with self._database.transaction() as session:
-            await session.execute(
-                update(ChatUpdate).where(ChatUpdate.id == update_id, ChatUpdate.leased_by == self._owner).values(ended)
-            )
-            following = None if self._database.is_sqlite else await self._following(session, lane)
-        self._ended.discard(update_id)
+        following = None
+        if self._database.is_sqlite:
+            await self._tell_together(update_id)
+        else:
+            async with self._database.transaction() as session:
+                await self._tell(session, {update_id})
+                following = await self._following(session, lane)
+            self._ended.discard(update_id)
         self._mine.pop(update_id, None)
         if update_id in self._suspects or (self._left_some and len(self._mine) < _IN_HAND // 2):
             self.on_room()
@@ -221,6 +223,24 @@ class UpdateStore:
         if following is not None:
             self._mine[following.id] = lane
             await self._queue(following.id, following.payload, bot)
+
+    async def _tell_together(self, update_id: int) -> None:
+        """Mark all that has been handled in one transaction: whoever waited for its turn finds that it was marked.
+
+        SQLite has one writer, and each of its commits waits for the disk.
+        """
+        async with self._telling:
+            if update_id not in self._ended:
+                return
+            together = set(self._ended)
+            async with self._database.transaction() as session:
+                await self._tell(session, together)
+            self._ended -= together
+
+    async def _tell(self, session: AsyncSession, update_ids: Collection[int]) -> None:
+        ended = {"handled_at": self._clock.now(), "payload": {}, "leased_by": None}
+        mine = (ChatUpdate.id.in_(update_ids), ChatUpdate.leased_by == self._owner)
+        await session.execute(update(ChatUpdate).where(*mine).values(ended))
 
     async def _following(self, session: AsyncSession, lane: int) -> Row[int, dict[str, Any]] | None:
         """Claim what another process has added to a lane behind ours, without waiting for the next look."""

@@ -163,6 +163,14 @@ async def nodes(session: AsyncSession, deployment: Deployment) -> Sequence[Node]
     return (await session.scalars(select(Node).where(Node.deployment_id == deployment.id).order_by(Node.id))).all()
 
 
+async def nodes_of(session: AsyncSession, rows: Sequence[Deployment]) -> dict[int, list[Node]]:
+    """Return the machines of deployments, by the deployments' ids; each as `nodes` does."""
+    found: dict[int, list[Node]] = {row.id: [] for row in rows}
+    for node in await session.scalars(select(Node).where(Node.deployment_id.in_(found)).order_by(Node.id)):
+        found[node.deployment_id].append(node)
+    return found
+
+
 async def delete(session: AsyncSession, customer: Customer, deployment_id: int, *, now: datetime) -> Deployment:
     """Ask for a deployment's deletion; its hours end now (rules.md 4.1). Asking again changes nothing.
 

@@ -40,10 +40,8 @@ async def _list(ctx: Context, kind: Kind, page: int = 0) -> View:
     async with ctx.database.read() as session:
         mine = await deployments.listed(session, ctx.customer, kind)
         number = min(max(page, 0), max(len(mine) - 1, 0) // views.PAGE)
-        shown = [
-            await screens.describe(session, row, now=ctx.now, terms=ctx.terms, real=ctx.services.real)
-            for row in mine[number * views.PAGE : (number + 1) * views.PAGE]
-        ]
+        page_of = mine[number * views.PAGE : (number + 1) * views.PAGE]
+        shown = await screens.describe_all(session, page_of, now=ctx.now, terms=ctx.terms, real=ctx.services.real)
     return views.listing(kind, shown, number, ctx.terms.currency, more=len(mine) > (number + 1) * views.PAGE)
 
 
