@@ -9,6 +9,7 @@ from telegram.ext import Application, ApplicationBuilder
 
 from bot.pace import Pace
 from bot.settings import CannotStart, Settings
+from bot.transport import AiohttpRequest
 from bot.updates import ALLOWED, InOrderPerUser, ReadableUpdates, UpdateStore, poll
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,7 @@ def build(settings: Settings, store: UpdateStore, processor: InOrderPerUser) -> 
         .base_url(f"{url}/bot")
         .base_file_url(f"{url}/file/bot")
         .rate_limiter(Pace())
-        .connection_pool_size(_AT_ONCE)
-        .pool_timeout(30)
+        .request(AiohttpRequest(at_once=_AT_ONCE, pool_seconds=30))
         .get_updates_request(ReadableUpdates())
         .update_queue(store.queue)
         .concurrent_updates(processor)
