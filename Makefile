@@ -104,9 +104,15 @@ texts: install ## bring the catalogues up to date with the words in the code
 	      --ignore-pot-creation-date -D bot -d bot/locale -l "$${code%%/*}" -i "$$words"; \
 	  done
 
+.PHONY: site
+site: install ## the documents as a site in dist/site; a link that leads nowhere stops it
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build && echo "Open dist/site/README.html"
+
 .PHONY: bench
-bench: install ## measure what the documents claim
-	@$(BIN)/python -m benchmarks
+bench: install ## measure what the documents claim; SCALE=0.1 for a tenth of the data
+	@bot/demo/packages.sh test
+	@$(BIN)/python -m benchmarks --scale $(or $(SCALE),1)
 
 .PHONY: pictures
 pictures: install ## take the pictures of the documents again, with Chromium and the demo

@@ -24,7 +24,7 @@ INSERT INTO customers (telegram_id, username, name, language, created_at, legacy
                        billing_tax_id, email)
 {_SERIES} SELECT 1000000 + n, 'user' || n, 'Customer ' || n, 'en', {_STARTED}, false, '', '', '',
                  CASE WHEN n % 2 = 0 THEN 'user' || n || '@example.com' END
-FROM s"""  # noqa: S608 our own words
+FROM s"""
 
 _ACCOUNTS = """
 INSERT INTO accounts (customer_id, kind, posted, reserved)
@@ -34,25 +34,25 @@ ORDER BY id"""
 
 _SUBSCRIPTIONS = f"""
 INSERT INTO subscriptions (customer_id, name, item, workers, monthly, created_at)
-{_SERIES} SELECT {_OWNER}, 'web-' || n, 'vm-small', 0, 500 + n % 7 * 100, {_STARTED} FROM s"""  # noqa: S608 same
+{_SERIES} SELECT {_OWNER}, 'web-' || n, 'vm-small', 0, 500 + n % 7 * 100, {_STARTED} FROM s"""
 
 _INTERVALS = f"""
 INSERT INTO intervals (subscription_id, customer_id, started_at, billed_from)
-{_SERIES} SELECT n, {_OWNER}, {_STARTED}, {_STARTED} FROM s"""  # noqa: S608 same
+{_SERIES} SELECT n, {_OWNER}, {_STARTED}, {_STARTED} FROM s"""
 
 _DEPLOYMENTS = f"""
 INSERT INTO deployments (customer_id, subscription_id, kind, name, size, public, workers, state, power, reboot_wanted,
                          detail, created_at, deadline_at, ready_at, kubeconfig, leased_by, attempts)
 {_SERIES} SELECT {_OWNER}, n, 'vm', 'web-' || n, 'small', false, 0, 'success', 'on', false, '', {_STARTED},
                  {_STARTED} + 900, {_STARTED}, '', '', 0
-FROM s"""  # noqa: S608 same
+FROM s"""
 
 _NODES = f"""
 INSERT INTO nodes (deployment_id, role, position, machine, host, port, private_ip, host_key, host_key_fingerprint,
                    created_at, asked_at, seen_at)
 {_SERIES} SELECT n, 'vm', 0, 'vmbot-' || n, '198.51.100.7', 22, '10.0.0.7', 'key', 'SHA256:key', {_STARTED},
                  {_STARTED}, :now
-FROM s"""  # noqa: S608 same
+FROM s"""
 
 _KEYS = """
 INSERT INTO ssh_keys (customer_id, public_key, fingerprint, comment, added_at)
