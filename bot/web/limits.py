@@ -30,7 +30,15 @@ class BodyLimit:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > LARGEST_BODY:
-                raise OverflowError("request body beyond the limit")
+                raise _TooLarge
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        except _TooLarge:
+            # Whoever reads a body reads it before answering.
+            await PlainTextResponse("too large", 413)(scope, receive, send)
+
+
+class _TooLarge(Exception):
+    """More came than a request that does not say its length may bring."""
