@@ -14,7 +14,6 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy import ColumnElement, Exists, Row, Select, and_, delete, exists, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from telegram import Bot, Update
@@ -324,7 +323,7 @@ class InOrderPerUser(BaseUpdateProcessor):
                 self._busy.discard(handling)
             try:
                 await self._store.done(update.update_id, update.get_bot())
-            except (DBAPIError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 whatever a database that is away raises; a driver has errors of its own
                 log.warning("update %s is handled; the database is told later: %s", update.update_id, error)
 
     def cut_off(self) -> None:
