@@ -186,7 +186,7 @@ async def _opened(store: Store, name: str) -> AsyncIterator[Database]:
 
 async def measure_waits(report: Report, store: Store, scale: float) -> None:
     """Measure how long somebody who taps waits for the database while everything is metered, invoiced and settled."""
-    size = int(SIZE * scale / 10)
+    size = int(SIZE * scale)
     store.drop_if_there("shop")
     store.make("shop")
     await seed.shop(store.url("shop"), size)

@@ -38,7 +38,7 @@ from billing.terms import Terms
 
 PATIENCE = timedelta(minutes=10)
 """After a month's end, before it is invoiced (rules.md 5.1)."""
-_CHUNK = 10_000
+_CHUNK = 5_000
 """Lines that one transaction invoices, roughly: customers are not split."""
 
 # SQLite takes a partial index only for a condition that reads like its own, without a parameter.
