@@ -97,10 +97,10 @@ def _sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool = False) 
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in (
+            f"busy_timeout={_BUSY_MS}",  # first: the next waits for others as well
             "journal_mode=WAL",
             "synchronous=FULL" if not read_only else "synchronous=NORMAL",
             "foreign_keys=ON",
-            f"busy_timeout={_BUSY_MS}",
             "temp_store=MEMORY",
             f"query_only={'ON' if read_only else 'OFF'}",
         ):
