@@ -33,7 +33,8 @@ async def invoice(world: World, person: Person, amount: int) -> str:
         series.last += 1
         row = Invoice(
             kind=InvoiceKind.INVOICE, number=f"INV-{now.year}-{series.last:06d}", customer_id=mine.id,
-            month=Month(2000 + series.last // 12, series.last % 12 + 1), issued_at=now, net=amount, tax_basis_points=0, tax=0, total=amount,
+            month=Month(2000 + series.last // 12, series.last % 12 + 1),
+            issued_at=now, net=amount, tax_basis_points=0, tax=0, total=amount,
             seller={"name": "", "address": "", "tax_id": ""}, buyer={"name": "", "address": "", "tax_id": ""},
             due=amount, due_since=now,
         )  # fmt: skip
