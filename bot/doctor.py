@@ -43,13 +43,14 @@ Check = Callable[["App"], Awaitable[str]]
 async def examine(app: App) -> int:
     """Print a line for each check; return 1 if any failed, else 0. The app need not be open."""
     failed = 0
+    await app.telegram.bot.request.initialize()  # not the bot itself, which would ask Telegram who it is
     for name, check in _CHECKS.items():
         try:
             line = f"ok    {name}: {await check(app)}"
         except (Unwell, GatewayError, DriverError, CannotStart) as error:
             line, failed = f"FAIL  {name}: {error}", 1
         print(line, flush=True)  # noqa: T201 the answer of the command
-    await app.telegram.bot.request.shutdown()  # the bot itself was never opened, and would leave it as it is
+    await app.telegram.bot.request.shutdown()
     return failed
 
 
