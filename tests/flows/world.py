@@ -14,7 +14,7 @@ import httpx
 from sqlalchemy import func, select
 
 from billing import checks
-from billing.clock import ManualClock
+from billing.clock import Clock, ManualClock
 from billing.models import JobRun, Notice, NoticeStatus, ProviderEvent, SettlementWish
 from bot.app import App
 from bot.demo.stripe import StripeStandIn
@@ -167,7 +167,7 @@ class Surroundings:
 
 
 @asynccontextmanager
-async def surroundings(clock: ManualClock) -> AsyncIterator[Surroundings]:
+async def surroundings(clock: Clock) -> AsyncIterator[Surroundings]:
     """Stand-ins for Telegram and Stripe, on this clock."""
     telegram = Telegram(now=lambda: int(clock.now().timestamp()), retry_s=0.05)
     stripe = StripeStandIn(now=lambda: int(clock.now().timestamp()))

@@ -4,14 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.operator.installation import Installation, Missing, build, checked_out, install
+from tests.operator.installation import Installation, Missing, build, checked_out, install, newest_commit
 
 
 @pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean clone of what is committed."""
+def commit() -> str:
+    """What is committed now; more may be while the tests run."""
     try:
-        return checked_out("HEAD", tmp_path_factory.mktemp("clone") / "vmbot")
+        return newest_commit()
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def source(commit: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean clone of it."""
+    try:
+        return checked_out(commit, tmp_path_factory.mktemp("clone") / "vmbot")
     except Missing as missing:
         pytest.skip(str(missing))
 

@@ -81,19 +81,29 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **settings}
 
 
+def newest_commit() -> str:
+    """The name of what is committed last."""
+    return _git("rev-parse", "HEAD").decode().strip()
+
+
 def checked_out(commit: str, into: Path) -> Path:
     """What a stranger gets who clones the repository at a commit: nothing that is not committed."""
     into.mkdir(parents=True)
-    git = subprocess.run(  # noqa: S603 our own words
-        ["git", "archive", "--format=tar", commit],  # noqa: S607 whichever git is here
+    packed = _git("archive", "--format=tar", commit)
+    subprocess.run(["tar", "-x", "-C", into], input=packed, check=True)  # noqa: S603, S607 whichever tar is here
+    return into
+
+
+def _git(*arguments: str) -> bytes:
+    result = subprocess.run(  # noqa: S603 our own words
+        ["git", *arguments],  # noqa: S607 whichever git is here
         cwd=ROOT,
         capture_output=True,
         check=False,
     )
-    if git.returncode:
-        raise Missing(f"this is no checkout that has {commit}")
-    subprocess.run(["tar", "-x", "-C", into], input=git.stdout, check=True)  # noqa: S603, S607 same
-    return into
+    if result.returncode:
+        raise Missing(f"this is no checkout that can do git {' '.join(arguments)}")
+    return result.stdout
 
 
 def build(source: Path, into: Path) -> Path:
