@@ -36,7 +36,7 @@ async def test_a_business_lives_and_the_books_are_right_on_every_evening(sqlite_
     """A short story with every kind of act in it; `make soak` tells long ones of other seeds."""
     story = await tell(sqlite_url, SHORT)
     assert story.customer_months > 2000
-    for act in ("dispute", "refund", "vanished", "redeem redeemed", "top-up on a page", "deploy", "confirmed"):
+    for act in ("dispute", "refund", "vanished", "redeem redeemed", "top-up on a page", "deploy", "card page left"):
         assert story.acts.get(act, 0) > 0, act
     assert len(story.faults) >= 8
     assert story.reminded > 0
