@@ -1,7 +1,7 @@
 """How long voucher and balance last if everything goes on as it is (rules.md 9.4, C4). Pure: facts in, instant out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing import metering
@@ -65,14 +65,17 @@ def lasts_until(purse: Purse, *, now: datetime, terms: Terms, months: int = _MON
         return now
     if not purse.runners:
         return None
-    for _ in range(months):
-        whole = terms.with_tax(_cost(purse, month, month.end, terms))
-        if whole > left:
-            return _within(purse, left, month, now, terms)
-        left -= whole
-        purse = Purse(purse.funds, purse.owed, 0, purse.runners)
+    this_month = terms.with_tax(_cost(purse, month, month.end, terms))
+    if this_month > left:
+        return _within(purse, left, month, now, terms)
+    # No month is shorter than the hours that cost its whole price (rules.md 4.3): all that follow cost the same.
+    whole = terms.with_tax(purse.monthly)
+    paid, left = divmod(left - this_month, whole) if whole else (months, 0)
+    if paid + 1 >= months:
+        return None
+    for _ in range(paid + 1):
         month = month.next()
-    return None
+    return _within(replace(purse, ended=0), left, month, now, terms)
 
 
 def _within(purse: Purse, left: int, month: Month, now: datetime, terms: Terms) -> datetime:
