@@ -56,11 +56,13 @@ async def open_bot(telegram: Ptb) -> None:
         try:
             await telegram.initialize()
         except InvalidToken:
+            await telegram.bot.shutdown()
             raise TelegramUnreachable(
                 "BOT_TOKEN is refused by Telegram; get it again from @BotFather with /token"
             ) from None
         except TelegramError as error:
             if not wait:
+                await telegram.bot.shutdown()
                 raise TelegramUnreachable(f"TELEGRAM_API_URL does not answer: {error.message}") from None
             log.warning("Telegram does not answer (%s); again in %s s", error.message, wait)
             await asyncio.sleep(wait)

@@ -50,6 +50,11 @@ class Cloud:
     keeps_address: bool = True
 
 
+_WORKER = int("0" + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"))
+PORTS = range(21_000 + 500 * _WORKER, 21_500 + 500 * _WORKER)
+"""Of this process of the tests alone: a port that a machine gave back is nobody else's at once."""
+
+
 def simulated(directory: Path) -> Cloud:
     def make() -> Driver:
         return SimulatedDriver(directory, gets_until_running=2, capacity=CAPACITY)
@@ -61,7 +66,12 @@ def qemu(directory: Path) -> Cloud:
     def make() -> QemuDriver:
         # Sold small machines are four processors in all; guests get little memory, as in the demo.
         options = QemuOptions(
-            memory_mb_max=160, processors=1, cpu_overcommit=CAPACITY, disk_overcommit=100, public_ips=("127.0.1.77",)
+            memory_mb_max=160,
+            processors=1,
+            cpu_overcommit=CAPACITY,
+            disk_overcommit=100,
+            public_ips=("127.0.1.77",),
+            ports=PORTS,
         )
         return QemuDriver(directory, options=options, image_directory=IMAGES)
 

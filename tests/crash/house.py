@@ -237,7 +237,10 @@ class House:
                 )
             ]
         ran = all(
-            name in runs and runs[name].leased_until is None and due_at(trigger, runs[name].tick_at, now) is None
+            name in runs
+            and runs[name].leased_until is None
+            and not runs[name].error  # it comes again
+            and due_at(trigger, runs[name].tick_at, now) is None
             for name, trigger in CADENCE.items()
         )
         return ran and not any(waiting) and not self.telegram.state.updates.pending

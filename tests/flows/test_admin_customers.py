@@ -154,6 +154,6 @@ async def test_everything_of_a_customer_can_be_deleted_with_one_question(world: 
     await world.settled()
     assert (await acts(world)).count("delete_deployments") == 2
     await olga.send("/deployments")
-    await olga.wait_for_text("⚪ 2", "Nothing is there")
+    await olga.wait_for_text("⚪ 2", "There is none")
     await olga.press("⚪ deleted")
     await olga.wait_for_text("Shown: deleted")

@@ -20,7 +20,7 @@ OLD = "This screen is old"
 UNKNOWN = "do not know this command"
 SECRETS = ("Zebulon", "zeb-web", "zeb-lab", "•4242", "zeb@", "INV-2026-000001", "for my zebra", "zeb@laptop")
 WORDS = ("", "1 5.00 on")
-NOISE = {"chat_updates", "awaiting", "job_runs", "notices", "settlement_wishes"}
+NOISE = {"chat_updates", "awaiting", "job_runs", "notices", "replicas", "settlement_wishes"}
 """Tables that change by themselves, or remember only what somebody is being asked."""
 
 Rows = dict[tuple[str, Any], tuple[Any, ...]]
