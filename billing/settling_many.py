@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from billing import ledger, outbox
+from billing import ledger, outbox, wishes
 from billing.models import (
     BIG,
     IN_FLIGHT,
@@ -66,12 +66,10 @@ async def settle_chunk(session: AsyncSession, low: int, *, now: datetime) -> int
 
     Return the last customer that was looked at; `None` when there are only a few.
     """
-    free = sa.or_(SettlementWish.leased_until.is_(None), SettlementWish.leased_until <= now)
     due = select(SettlementWish.customer_id).where(
         SettlementWish.cards,
-        SettlementWish.wanted_at <= now,
+        wishes.is_due(now),
         SettlementWish.attempt_at.is_(None),
-        free,
         SettlementWish.customer_id > low,
     )
     ids = (await session.scalars(due.order_by(SettlementWish.customer_id).limit(_CHUNK))).all()

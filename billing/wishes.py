@@ -55,12 +55,17 @@ def _brought_forward(insert: sqlite.Insert | postgresql.Insert) -> sa.Executable
     )
 
 
+def is_due(now: datetime) -> sa.ColumnElement[bool]:
+    """Return whether a wish is to be tried now, and nobody is at it."""
+    free = sa.or_(SettlementWish.leased_until.is_(None), SettlementWish.leased_until <= now)
+    return sa.and_(SettlementWish.wanted_at <= now, free)
+
+
 async def lease(session: AsyncSession, *, owner: str, now: datetime, limit: int) -> list[tuple[int, bool]]:
     """Return customers whose wish is due and whether by card, oldest first, each leased to the caller."""
-    free = sa.or_(SettlementWish.leased_until.is_(None), SettlementWish.leased_until <= now)
     due = (
         select(SettlementWish.customer_id, SettlementWish.cards)
-        .where(SettlementWish.wanted_at <= now, free)
+        .where(is_due(now))
         .order_by(SettlementWish.wanted_at, SettlementWish.customer_id, SettlementWish.cards)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -169,7 +169,7 @@ async def test_a_process_that_dies_around_the_call_charges_once(till: Till, wher
     customer, invoice = await owing(till)
     till.gateway.__class__ = Mortal
     Mortal.dies = where
-    with pytest.raises(BaseException):  # noqa: B017, PT011 - a task group wraps it as it likes
+    with pytest.raises(Killed):
         await till.cashier.settle(customer.id, by_card=True)
     Mortal.dies = ""
     till.restart()
@@ -184,7 +184,7 @@ async def test_who_does_not_want_to_wait_has_a_dead_process_payment_finished_now
     customer, invoice = await owing(till)
     till.gateway.__class__ = Mortal
     Mortal.dies = "before"
-    with pytest.raises(BaseException):  # noqa: B017, PT011 - a task group wraps it as it likes
+    with pytest.raises(Killed):
         await till.cashier.settle(customer.id, by_card=True)
     Mortal.dies = ""
     till.restart()

@@ -250,7 +250,7 @@ async def test_what_was_handled_while_the_database_was_away_is_marked_later(
 
 
 async def test_a_commit_whose_answer_was_lost_leaves_no_update_behind(
-    sqlite_database: Database, clock: ManualClock
+    sqlite_database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The row is there with our name in it, and nobody has it in hand."""
     store = UpdateStore(sqlite_database, clock)
@@ -260,7 +260,7 @@ async def test_a_commit_whose_answer_was_lost_leaves_no_update_behind(
         await insert(*arguments)
         raise OSError("connection lost")
 
-    store._insert = answerless  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(store, "_insert", answerless)
     with pytest.raises(OSError, match="connection lost"):
         await store.add([says(1)], BOT)
     await store.take(BOT)

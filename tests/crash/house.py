@@ -19,18 +19,16 @@ from sqlalchemy import func, select
 
 from billing import checks
 from billing.db import Database
-from billing.models import JobRun, Notice, NoticeStatus, ProviderEvent, SettlementWish
+from billing.models import JobRun
 from billing.money import Currency
 from bot.demo.clock import MovableClock
 from bot.demo.stripe import StripeStandIn
 from bot.demo.stripe.server import TEST_KEY
 from bot.demo.telegram import ChatMessage, Person, Telegram
 from bot.demo.telegram.serving import serving
-from bot.jobs import CADENCE, due_at
-from bot.models import ChatUpdate
-from cloud.models import Deployment
+from bot.jobs import CADENCE
 from tests.crash import points
-from tests.flows.world import ADMIN, VISA, session_of
+from tests.flows.world import ADMIN, VISA, is_quiet, session_of
 
 ROOT = Path(__file__).resolve().parents[2]
 _SECRET = "whsec_of_a_crash"
@@ -223,27 +221,10 @@ class House:
                 await asyncio.sleep(0.05)
 
     async def _is_quiet(self) -> bool:
-        now = self.clock.now()
         async with self.database.read() as session:
-            runs = {run.name: run for run in await session.scalars(select(JobRun))}
-            waiting = [
-                await session.scalar(select(func.count()).select_from(table).where(*where))
-                for table, where in (
-                    (Notice, (Notice.status == NoticeStatus.WAITING, Notice.send_at <= now)),
-                    (ProviderEvent, (ProviderEvent.handled_at.is_(None), ProviderEvent.retry_at <= now)),
-                    (SettlementWish, (SettlementWish.wanted_at <= now,)),
-                    (Deployment, (Deployment.reconcile_at <= now,)),
-                    (ChatUpdate, (ChatUpdate.handled_at.is_(None),)),
-                )
-            ]
-        ran = all(
-            name in runs
-            and runs[name].leased_until is None
-            and not runs[name].error  # it comes again
-            and due_at(trigger, runs[name].tick_at, now) is None
-            for name, trigger in CADENCE.items()
-        )
-        return ran and not any(waiting) and not self.telegram.state.updates.pending
+            failed = await session.scalar(select(func.count()).select_from(JobRun).where(JobRun.error != ""))
+        quiet = await is_quiet(self.database, CADENCE, now=self.clock.now())
+        return quiet and not failed and not self.telegram.state.updates.pending  # a job that failed comes again
 
     async def check(self) -> None:
         """What must always be true of the books is true."""

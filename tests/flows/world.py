@@ -3,7 +3,7 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from billing import checks
 from billing.clock import Clock, ManualClock
+from billing.db import Database
 from billing.models import JobRun, Notice, NoticeStatus, ProviderEvent, SettlementWish
 from bot.app import App
 from bot.demo.stripe import StripeStandIn
@@ -30,6 +31,27 @@ ADMIN = 9000
 WEBHOOK_SECRET = "whsec_of_a_test"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGl0F3H5gpDYqm5VYcKkGnbQSvMXAVfQjZ3SQFJbk4vX ann@laptop"
 VISA, DECLINED, DECLINES_LATER = "4242424242424242", "4000000000000002", "4000000000000341"
+
+
+async def is_quiet(database: Database, jobs: Iterable[str], *, now: datetime) -> bool:
+    """Whether the clockwork has run what is due of some jobs, and nothing is left to do or to say."""
+    async with database.read() as session:
+        runs = {run.name: run for run in await session.scalars(select(JobRun))}
+        waiting = [
+            await session.scalar(select(func.count()).select_from(table).where(*where))
+            for table, where in (
+                (Notice, (Notice.status == NoticeStatus.WAITING, Notice.send_at <= now)),
+                (ProviderEvent, (ProviderEvent.handled_at.is_(None), ProviderEvent.retry_at <= now)),
+                (SettlementWish, (SettlementWish.wanted_at <= now,)),
+                (Deployment, (Deployment.reconcile_at <= now,)),
+                (ChatUpdate, (ChatUpdate.handled_at.is_(None),)),
+            )
+        ]
+    ran = all(
+        name in runs and runs[name].leased_until is None and due_at(CADENCE[name], runs[name].tick_at, now) is None
+        for name in jobs
+    )
+    return ran and not any(waiting)
 
 
 @dataclass
@@ -69,26 +91,7 @@ class World:
         """Wait until the clockwork has looked at the present instant and nothing is left to do or to say."""
         async with asyncio.timeout(timeout_s):
             while True:
-                now = self.clock.now()
-                async with self.app.database.read() as session:
-                    runs = {run.name: run for run in await session.scalars(select(JobRun))}
-                    waiting = [
-                        await session.scalar(select(func.count()).select_from(table).where(*where))
-                        for table, where in (
-                            (Notice, (Notice.status == NoticeStatus.WAITING, Notice.send_at <= now)),
-                            (ProviderEvent, (ProviderEvent.handled_at.is_(None), ProviderEvent.retry_at <= now)),
-                            (SettlementWish, (SettlementWish.wanted_at <= now,)),
-                            (Deployment, (Deployment.reconcile_at <= now,)),
-                            (ChatUpdate, (ChatUpdate.handled_at.is_(None),)),
-                        )
-                    ]
-                jobs = all(
-                    name in runs
-                    and runs[name].leased_until is None
-                    and due_at(CADENCE[name], runs[name].tick_at, now) is None
-                    for name in self.app.scheduled
-                )
-                if jobs and not any(waiting):
+                if await is_quiet(self.app.database, self.app.scheduled, now=self.clock.now()):
                     return
                 await asyncio.sleep(0.05)
 
