@@ -12,6 +12,9 @@ from bot.settings import CannotStart
 
 _GRACE_SECONDS = 3
 """How long a request in hand may take when we stop."""
+_CONNECTIONS = 500
+"""At the same time; more are answered 503. Telegram and Stripe use a hundred or so, and each is an open file, of which
+a process often has 1024."""
 
 
 class CannotListen(CannotStart):
@@ -42,6 +45,7 @@ class WebServer(uvicorn.Server):
                 log_config=None,
                 lifespan="off",
                 server_header=False,
+                limit_concurrency=_CONNECTIONS,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )

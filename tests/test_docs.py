@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 MADE_UP = {"bot/features/uptime.py", "bot/views/uptime.py", "/uptime", "bot/locale"}
 """What the example of a new feature, and the first translation, would make."""
-NOT_SETTINGS = {"POSTGRES_PASSWORD", "RIGHT_TO_LEFT"}
-"""Read by compose.yaml; a name in the code."""
+NOT_SETTINGS = {"POSTGRES_PASSWORD", "RIGHT_TO_LEFT", "FORWARDED_ALLOW_IPS"}
+"""Read by compose.yaml; a name in the code; read by the web server's library."""
 USD = Currency.of("usd")
 
 

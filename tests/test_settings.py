@@ -96,8 +96,9 @@ def test_the_example_shows_the_defaults() -> None:
         ("ADMIN_IDS", "12, @me", "Telegram user ids, separated by commas, such as 1234567, 89101112"),
         ("SUPPORT_CHAT_ID", "@support", "a whole number"),
         ("PUBLIC_URL", "http://bot.example.com", "an address that Telegram and Stripe can reach, https://…"),
-        ("TELEGRAM_WEBHOOK_SECRET", "with a space", "1 to 256 letters, digits, _ and -"),
-        ("TELEGRAM_WEBHOOK_SECRET", "x" * 257, "1 to 256 letters, digits, _ and -"),
+        ("TELEGRAM_WEBHOOK_SECRET", "with a space", "16 to 256 letters, digits, _ and -"),
+        ("TELEGRAM_WEBHOOK_SECRET", "x" * 15, "16 to 256 letters, digits, _ and -"),
+        ("TELEGRAM_WEBHOOK_SECRET", "x" * 257, "16 to 256 letters, digits, _ and -"),
         ("LISTEN", "8080", "host:port such as 127.0.0.1:8080"),
         ("LISTEN", "::1:8080", "host:port such as 127.0.0.1:8080"),
         ("LISTEN", "localhost:65536", "a port up to 65535"),
@@ -154,14 +155,14 @@ def test_no_message_and_no_print_shows_a_secret() -> None:
     good = load(
         BOT_TOKEN="1:hidden",
         STRIPE_API_KEY="sk_test_hidden",
-        TELEGRAM_WEBHOOK_SECRET="hidden",
+        TELEGRAM_WEBHOOK_SECRET="hidden-secret-of-ours",
         STRIPE_WEBHOOK_SECRET="whsec_hidden",
         DATABASE_URL="postgresql://me:hidden@host/db",
         SMTP_URL="smtp://me:hidden@host",
         MAIL_FROM="shop@example.com",
     )
     assert "hidden" not in repr(good) + str(good) + str(good.model_dump()) + good.model_dump_json()
-    assert {"1:hidden", "sk_test_hidden", "hidden", "whsec_hidden"} < set(good.secrets())
+    assert {"1:hidden", "sk_test_hidden", "hidden-secret-of-ours", "whsec_hidden"} < set(good.secrets())
 
 
 def test_a_failed_setting_leaves_no_secret_in_the_traceback() -> None:
@@ -230,7 +231,7 @@ def test_the_webhook_secret_is_made_from_the_token_unless_set() -> None:
     assert len(made) == 64
     assert TOKEN not in made
     assert made in set(load().secrets())
-    assert load(TELEGRAM_WEBHOOK_SECRET="Own_-1").webhook_secret == "Own_-1"
+    assert load(TELEGRAM_WEBHOOK_SECRET="Own_-1234567890123").webhook_secret == "Own_-1234567890123"
 
 
 def test_the_environment_is_not_changed() -> None:

@@ -1,21 +1,143 @@
 """What the web endpoints put up with."""
 
+import asyncio
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 1_048_576
 """Bytes; the largest update or event seen in the wild is far below."""
+BODY_SECONDS = 10.0
+"""A body that takes longer is no update and no event: who drips holds a connection."""
+PEERS = 10_000
+"""Addresses that are remembered; the one not seen for longest is forgotten for a new one."""
+_IPV6_NETWORK = 64
+"""Bits of an IPv6 address that count: whoever has one has all of its network."""
+_LONGEST_ADDRESS = 64
+"""Characters that are kept of what a proxy names."""
+_HOOKS = ("/telegram", "/stripe")
+_FAILED = (400, 403, 413)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """So many at once, and then so many a second."""
+
+    burst: float
+    per_second: float
+
+
+HOOKS = Allowance(2000, 1000)
+"""Requests to `/telegram` and `/stripe`: more than one process can store, for the little there is to lose by it."""
+PAGES = Allowance(60, 10)
+"""Requests to everything else: people who come from a payment page, and those who watch the program."""
+FAILURES = Allowance(10, 0.1)
+"""Webhooks with a wrong secret, a bad signature, or what is no update: those who have the secret make none."""
+
+
+class Buckets:
+    """One token bucket for each peer, in this process: several processes allow that many times as much."""
+
+    def __init__(self, allowance: Allowance, now: Callable[[], float] = time.monotonic) -> None:
+        """Start with every bucket full."""
+        self._allowance = allowance
+        self._now = now
+        self._peers: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, peer: str) -> float:
+        """Return the seconds until the peer has a token; 0: it has one."""
+        return max(0.0, (1 - self._left(peer)) / self._allowance.per_second)
+
+    def spend(self, peer: str) -> None:
+        """Take a token of a peer, if it has one."""
+        self._peers[peer] = (max(0.0, self._left(peer) - 1), self._now())
+        self._peers.move_to_end(peer)
+        if len(self._peers) > PEERS:
+            self._peers.popitem(last=False)
+
+    def _left(self, peer: str) -> float:
+        left, at = self._peers.get(peer, (self._allowance.burst, self._now()))
+        return min(self._allowance.burst, left + (self._now() - at) * self._allowance.per_second)
+
+
+class RateLimit:
+    """Answers 429 to peers that ask too often, and to those that fail too often at a webhook.
+
+    A peer is an address, behind a proxy the one that the proxy names (see `operate.md`). Telegram's secret is looked
+    at before a body is read, so who shows the right one is served whatever others did from the same address; Stripe
+    repeats what it could not deliver, and what it has to tell is found by asking as well.
+    """
+
+    def __init__(self, app: ASGIApp, now: Callable[[], float] = time.monotonic) -> None:
+        """Take the application behind it, and a clock that never goes back."""
+        self._app = app
+        self._hooks = Buckets(HOOKS, now)
+        self._pages = Buckets(PAGES, now)
+        self._failures = Buckets(FAILURES, now)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 429 with the seconds to wait."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        peer, path = peer_of(scope), scope["path"]
+        buckets = self._hooks if path in _HOOKS else self._pages
+        wait = buckets.wait(peer)
+        buckets.spend(peer)
+        if path == "/stripe":
+            wait = max(wait, self._failures.wait(peer))
+        if wait:
+            await _slow_down(wait)(scope, receive, send)
+            return
+        await self._app(scope, receive, self._watching(peer, send) if path in _HOOKS else send)
+
+    def _watching(self, peer: str, send: Send) -> Send:
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in _FAILED:
+                wait = self._failures.wait(peer)
+                self._failures.spend(peer)
+                if wait:
+                    after = (b"retry-after", str(math.ceil(wait)).encode())
+                    message = {**message, "status": 429, "headers": [*message["headers"], after]}
+            await send(message)
+
+        return watched
+
+
+def peer_of(scope: Scope) -> str:
+    """Return the address that a request came from, of IPv6 its network."""
+    host = str((scope.get("client") or ("",))[0])[:_LONGEST_ADDRESS]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), _IPV6_NETWORK), strict=False))
+
+
+def _slow_down(wait: float) -> PlainTextResponse:
+    return PlainTextResponse("too many requests", 429, headers={"Retry-After": str(math.ceil(wait))})
 
 
 class BodyLimit:
-    """Refuses bodies that are larger than any real one, before they are read into memory."""
+    """Refuses bodies that are larger than any real one, before they are read into memory, and those that drip."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, seconds: float = BODY_SECONDS) -> None:
         """Take the application behind it."""
         self._app = app
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 413."""
+        """Pass a request on, or answer 413 or 408."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -23,22 +145,38 @@ class BodyLimit:
         if not length.isdigit() or int(length) > LARGEST_BODY:
             await PlainTextResponse("too large", 413)(scope, receive, send)
             return
-        taken = 0
+        try:
+            await self._app(scope, self._counted(receive), send)
+        except _BadBody as error:
+            # Whoever reads a body reads it before answering.
+            await PlainTextResponse(error.text, error.status)(scope, receive, send)
+
+    def _counted(self, receive: Receive) -> Receive:
+        until = asyncio.get_running_loop().time() + self._seconds
+        taken, more = 0, True
 
         async def counted() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, more
+            if not more:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise _BadBody("too slow", 408) from None
             taken += len(message.get("body", b""))
+            more = message.get("more_body", False)
             if taken > LARGEST_BODY:
-                raise _TooLarge
+                raise _BadBody("too large", 413)
             return message
 
-        try:
-            await self._app(scope, counted, send)
-        except _TooLarge:
-            # Whoever reads a body reads it before answering.
-            await PlainTextResponse("too large", 413)(scope, receive, send)
+        return counted
 
 
-class _TooLarge(Exception):
-    """More came than a request that does not say its length may bring."""
+class _BadBody(Exception):
+    """More came than a request that does not say its length may bring, or it came too slowly."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status

@@ -1,11 +1,16 @@
 """What the internet may send to the web endpoints, and what becomes of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import func, select
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
 from telegram import Bot
 
 from billing.clock import ManualClock
@@ -13,7 +18,7 @@ from billing.db import Database
 from bot.models import ChatUpdate
 from bot.updates import UpdateStore
 from bot.web.health import Health
-from bot.web.limits import LARGEST_BODY
+from bot.web.limits import FAILURES, HOOKS, LARGEST_BODY, PAGES, PEERS, BodyLimit, Buckets, RateLimit, peer_of
 from bot.web.pages import CheckoutPages
 from bot.web.routes import application
 from bot.web.telegram import TelegramHook
@@ -34,6 +39,7 @@ async def client(sqlite_database: Database, clock: ManualClock) -> AsyncIterator
         stripe=None,
         pages=CheckoutPages("https://t.me/shop", look, look),
         health=Health(sqlite_database, bot, clock),
+        now=lambda: 0.0,
     )
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://shop") as opened:
@@ -69,3 +75,125 @@ async def test_a_body_beyond_the_limit_is_refused(
     answer = await client.post("/telegram", content=content, headers={HEADER: SECRET})
     assert answer.status_code == 413
     assert await stored(sqlite_database) == 0
+
+
+async def test_a_body_that_drips_is_given_up() -> None:
+    async def read(scope: Any, receive: Any, send: Any) -> None:
+        await Request(scope, receive, send).body()
+
+    async def silence() -> Any:
+        return await asyncio.get_running_loop().create_future()
+
+    sent = await called(BodyLimit(read, seconds=0.01), "/", receive=silence)
+    assert sent[0]["status"] == 408
+
+
+async def called(app: ASGIApp, path: str, *, receive: Any = None, **more: Any) -> list[Any]:
+    """Return what an application sends to somebody who asks for a path."""
+    sent = []
+
+    async def nothing() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", **more}
+    await app(scope, receive or nothing, send)
+    return sent
+
+
+# --- how often
+
+
+@dataclass
+class Door:
+    """The limits in front of somebody who answers with what the path says, and a clock that stands still."""
+
+    seconds: float = 1000.0
+    answered: int = 0
+
+    def __post_init__(self) -> None:
+        self._app = RateLimit(self._answer, lambda: self.seconds)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        self.answered += 1
+        status = 200 if (b"good", b"1") in scope["headers"] else 403
+        await PlainTextResponse("", status)(scope, receive, send)
+
+    async def ask(self, path: str, *, peer: str = "192.0.2.1", good: bool = True) -> tuple[int, str]:
+        """Return the status of an answer, and after how many seconds to come back."""
+        headers = [(b"good", b"1")] if good else []
+        start, *_ = await called(self._app, path, client=(peer, 1), headers=headers)
+        return start["status"], dict(start["headers"]).get(b"retry-after", b"").decode()
+
+    async def many(self, count: int, path: str, *, good: bool = True) -> set[int]:
+        return {(await self.ask(path, good=good))[0] for _ in range(count)}
+
+
+async def test_who_asks_for_pages_too_often_waits() -> None:
+    door = Door()
+    assert await door.many(int(PAGES.burst), "/checkout/done") == {200}
+    assert await door.ask("/checkout/done") == (429, "1")
+    assert door.answered == PAGES.burst
+    assert await door.ask("/checkout/done", peer="192.0.2.2") == (200, "")
+    assert await door.ask("/stripe") == (200, "")
+    door.seconds += 1 / PAGES.per_second
+    assert [(await door.ask("/metrics"))[0] for _ in range(2)] == [200, 429]
+
+
+async def test_good_events_are_let_through_by_the_thousand() -> None:
+    door = Door()
+    assert await door.many(int(HOOKS.burst), "/stripe") == {200}
+    assert await door.ask("/stripe") == (429, "1")
+
+
+async def test_forged_events_are_soon_refused_unread() -> None:
+    door = Door()
+    assert await door.many(int(FAILURES.burst), "/stripe", good=False) == {403}
+    assert await door.ask("/stripe", good=False) == (429, "10")
+    assert await door.ask("/stripe", good=True) == (429, "10")
+    assert door.answered == FAILURES.burst
+    assert await door.ask("/stripe", peer="192.0.2.2") == (200, "")
+    door.seconds += 1 / FAILURES.per_second
+    assert [(await door.ask("/stripe", good=False))[0] for _ in range(2)] == [403, 429]
+
+
+async def test_who_shows_telegrams_secret_is_served_whatever_others_did_from_that_address() -> None:
+    door = Door()
+    assert await door.many(int(FAILURES.burst), "/telegram", good=False) == {403}
+    assert await door.ask("/telegram", good=False) == (429, "10")
+    assert await door.ask("/telegram", good=True) == (200, "")
+
+
+def test_only_so_many_peers_are_remembered() -> None:
+    buckets = Buckets(FAILURES, lambda: 0.0)
+    for number in range(PEERS + 5):
+        for _ in range(int(FAILURES.burst)):
+            buckets.spend(str(number))
+    assert len(buckets._peers) == PEERS
+    assert buckets.wait("4") == 0
+    assert buckets.wait("5") > 0
+
+
+@pytest.mark.parametrize(
+    ("client", "peer"),
+    [
+        (("192.0.2.7", 1), "192.0.2.7"),
+        (("::ffff:192.0.2.7", 1), "192.0.2.7"),
+        (("2001:db8:1:2:3::4", 1), "2001:db8:1:2::/64"),
+        (("2001:db8:1:2:ffff::", 1), "2001:db8:1:2::/64"),
+        (("x" * 999, 1), "x" * 64),
+        (None, ""),
+    ],
+)
+def test_a_peer_is_an_address_or_a_network(client: Any, peer: str) -> None:
+    assert peer_of({"client": client}) == peer
+
+
+async def test_every_request_goes_through_the_limits(client: httpx.AsyncClient) -> None:
+    for _ in range(int(PAGES.burst)):
+        assert (await client.get("/healthz")).status_code == 200
+    limited = [await client.get(path) for path in ("/healthz", "/metrics", "/checkout/done", "/nowhere")]
+    assert {answer.status_code for answer in limited} == {429}
+    assert limited[0].headers["retry-after"] == "1"
