@@ -7,13 +7,14 @@ cheaper than in SQLite's busy handler), and readers use connections of their own
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _BUSY_MS = 10_000
 """How long SQLite waits for another process' writer; far beyond any of our transactions."""
+_WRITERS = 20
+"""So many of them in a row may hold up a new connection to a new file."""
 _READERS = 8
 _SERVER_CONNECTIONS = 20
 
@@ -96,9 +99,9 @@ def _sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool = False) 
         # The driver must not begin transactions on its own: it would begin deferred ones.
         connection.isolation_level = None
         cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")  # first: what follows waits for others as well
+        _write_ahead(cursor)
         for pragma in (
-            f"busy_timeout={_BUSY_MS}",  # first: the next waits for others as well
-            "journal_mode=WAL",
             "synchronous=FULL" if not read_only else "synchronous=NORMAL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
@@ -113,3 +116,22 @@ def _sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool = False) 
     event.listen(engine.sync_engine, "connect", connect)
     event.listen(engine.sync_engine, "begin", start)
     return engine
+
+
+def _write_ahead(cursor: DBAPICursor) -> None:
+    """Switch the file to a write-ahead log, which it keeps.
+
+    Where it has none yet, SQLite does not wait here for one who writes (two that start at once, one of them still
+    migrating), whatever `busy_timeout` says. It does wait to write.
+    """
+    for _ in range(_WRITERS):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("COMMIT")
+        else:
+            return
+    raise sqlite3.OperationalError("database is locked")

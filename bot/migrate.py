@@ -154,7 +154,6 @@ async def locked(url: str) -> AsyncIterator[AsyncConnection]:
     engine = _engine(url)
     sqlite = engine.dialect.name == "sqlite"
     if sqlite:
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     async with engine.begin() as connection:
         if not sqlite:
@@ -171,8 +170,10 @@ async def _run(url: str, act: Callable[[Config], T]) -> None:
 
 def _engine(url: str) -> AsyncEngine:
     engine = create_async_engine(url, poolclass=NullPool)
-    if engine.dialect.name == "sqlite" and engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        if engine.url.database:
+            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     return engine
 
 

@@ -1,6 +1,8 @@
 """The database: who waits for whom, and what it refuses by itself."""
 
 import asyncio
+import sqlite3
+from contextlib import AbstractAsyncContextManager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,25 @@ async def test_another_process_that_writes_is_waited_for(sqlite_database: Databa
     assert len(order) == 12
     assert all(begins.split()[0] == ends.split()[0] for begins, ends in zip(order[::2], order[1::2], strict=True))
     assert all(line.endswith("ends") for line in order[1::2])
+
+
+async def test_a_new_file_is_opened_while_another_process_writes_to_it(tmp_path: Path) -> None:
+    """As it happens where two start at once: one has migrated, the other is still at it."""
+    path = tmp_path / "x.sqlite3"
+    database = Database(f"sqlite+aiosqlite:///{path}")
+
+    async def look(opened: AbstractAsyncContextManager[AsyncSession]) -> object:
+        async with opened as session:
+            return await session.scalar(sa.text("PRAGMA journal_mode"))
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE migrated (version TEXT)")
+        other.execute("BEGIN IMMEDIATE")
+        looks = [asyncio.create_task(look(each)) for each in (database.transaction(), database.read())]
+        await asyncio.wait(looks, timeout=0.2, return_when=asyncio.FIRST_EXCEPTION)
+        other.execute("COMMIT")
+    assert await asyncio.gather(*looks) == ["wal", "wal"]
+    await database.close()
 
 
 async def test_sqlite_opens_as_it_should(tmp_path: Path) -> None:
