@@ -28,6 +28,7 @@ from bot.context import Services
 from bot.deliver import Deliverer
 from bot.dispatch import Dispatcher
 from bot.everything import FEATURES
+from bot.floods import Gate
 from bot.jobs import CADENCE, Clockwork
 from bot.mail import Mailer, Server
 from bot.notices import Writer
@@ -43,7 +44,7 @@ from bot.web.pages import CheckoutPages
 from bot.web.routes import application
 from bot.web.stripe import StripeHook
 from bot.web.telegram import TelegramHook
-from bot.workers import Worker
+from bot.workers import Worker, finish
 from cloud.cluster import SshDoor
 from cloud.k3s import Release
 from cloud.overdue import Overdue
@@ -80,6 +81,7 @@ class App:
         self.mailer = _mailer(settings)
         self.membership = Membership(self.database)
         self.store = UpdateStore(self.database, self.clock, self.membership.name)
+        self.gate = Gate(self.store, self.database)
         self.processor = InOrderPerUser(self.store)
         self.telegram = connection.build(settings, self.store, self.processor)
         product_key = ProductKey(settings.data_dir / "cluster_key")
@@ -264,7 +266,7 @@ class App:
         updates = asyncio.create_task(
             connection.receive(
                 self.telegram,
-                self.store,
+                self.gate,
                 leads=self.membership.leads,
                 public_url=self.settings.public_url,
                 secret=self.settings.webhook_secret,
@@ -284,8 +286,9 @@ class App:
         clockwork.stop()
         for worker in workers:
             worker.stop()
-        await asyncio.gather(self._finish_updates(), _finish(running))
+        await asyncio.gather(self._finish_updates(), finish(running, _STOP_SECONDS))
         await asyncio.gather(serving, updates, greeting, preparing, return_exceptions=True)
+        await self.gate.close()
         await clockwork.give_back()
         await self.store.give_back()
         await self.membership.leave()
@@ -312,7 +315,7 @@ class App:
                 services.wake("money")
 
         return application(
-            telegram=TelegramHook(self.settings.webhook_secret, self.store, self.telegram.bot)
+            telegram=TelegramHook(self.settings.webhook_secret, self.gate, self.telegram.bot)
             if self.settings.public_url
             else None,
             stripe=StripeHook(
@@ -361,14 +364,6 @@ async def _first_of(stopping: asyncio.Event, serving: asyncio.Task[None]) -> Non
     told = asyncio.create_task(stopping.wait())
     await asyncio.wait((told, serving), return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
-
-
-async def _finish(running: list[asyncio.Task[None]]) -> None:
-    """Let workers end their step; what takes longer is given up, and found again at the next start."""
-    _, late = await asyncio.wait(running, timeout=_STOP_SECONDS)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
 
 
 def _database(settings: Settings) -> Database:

@@ -7,6 +7,7 @@ from typing import Any
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application, ApplicationBuilder
 
+from bot.floods import Intake
 from bot.pace import Pace
 from bot.settings import CannotStart, Settings
 from bot.transport import AiohttpRequest
@@ -70,7 +71,7 @@ async def open_bot(telegram: Ptb) -> None:
             return
 
 
-async def receive(telegram: Ptb, store: UpdateStore, *, leads: asyncio.Event, public_url: str, secret: str) -> None:
+async def receive(telegram: Ptb, store: Intake, *, leads: asyncio.Event, public_url: str, secret: str) -> None:
     """Have Telegram send updates to our web endpoint, or fetch them while `leads` where it cannot reach us."""
     wait = 1.0
     while True:

@@ -12,6 +12,7 @@ ANSWERS = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     registry=PROCESS,
 )
+DROPPED = Counter("bot_updates_dropped_total", "Updates of people who flood, dropped unread.", registry=PROCESS)
 _LOGGED = Counter("bot_log_messages_total", "Lines of the log that ask for attention.", ["level"], registry=PROCESS)
 _WARNINGS, _ERRORS = _LOGGED.labels("warning"), _LOGGED.labels("error")
 

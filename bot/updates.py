@@ -25,6 +25,7 @@ from billing import leases, sql
 from billing.clock import DAY, Clock
 from billing.db import Database
 from bot import shapes
+from bot.floods import Intake
 from bot.models import ChatUpdate
 from bot.pace import seconds
 
@@ -364,7 +365,7 @@ def _is_readable(update: dict[str, Any]) -> bool:
     return True
 
 
-async def poll(bot: Bot, store: UpdateStore, leads: asyncio.Event) -> None:
+async def poll(bot: Bot, store: Intake, leads: asyncio.Event) -> None:
     """Fetch updates while this process is the one that polls: each batch is stored before it is acknowledged."""
     offset: int | None = None
     wait = 1.0

@@ -47,3 +47,11 @@ class Worker:
                     await asyncio.wait_for(self._called.wait(), self._every)
                 except TimeoutError:
                     continue
+
+
+async def finish(running: list[asyncio.Task[None]], seconds: float) -> None:
+    """Let workers end their step; what takes longer is given up, and found again at the next start."""
+    _, late = await asyncio.wait(running, timeout=seconds)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

@@ -48,6 +48,13 @@ def forwarded() -> View:
     return problem(_("That was forwarded, so I did nothing. If you want it, type it yourself."))
 
 
+def slow_down() -> View:
+    """Return the one answer to who sends more than anybody types."""
+    return View(
+        _("That was a lot at once, and I have not read the last of it. Please wait ten seconds, then go on.")
+    ).with_toast(_("Please wait ten seconds"))
+
+
 def private_only(chat_url: str) -> View:
     """Return the one answer in a group."""
     return View(

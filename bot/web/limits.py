@@ -4,33 +4,23 @@ import asyncio
 import ipaddress
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bot.buckets import Allowance, Buckets
 
 LARGEST_BODY = 1_048_576
 """Bytes; the largest update or event seen in the wild is far below."""
 BODY_SECONDS = 10.0
 """A body that takes longer is no update and no event: who drips holds a connection."""
-PEERS = 10_000
-"""Addresses that are remembered; the one not seen for longest is forgotten for a new one."""
 _IPV6_NETWORK = 64
 """Bits of an IPv6 address that count: whoever has one has all of its network."""
 _LONGEST_ADDRESS = 64
 """Characters that are kept of what a proxy names."""
 _HOOKS = ("/telegram", "/stripe")
 _FAILED = (400, 403, 413)
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """So many at once, and then so many a second."""
-
-    burst: float
-    per_second: float
 
 
 HOOKS = Allowance(2000, 1000)
@@ -41,45 +31,20 @@ FAILURES = Allowance(10, 0.1)
 """Webhooks with a wrong secret, a bad signature, or what is no update: those who have the secret make none."""
 
 
-class Buckets:
-    """One token bucket for each peer, in this process: several processes allow that many times as much."""
-
-    def __init__(self, allowance: Allowance, now: Callable[[], float] = time.monotonic) -> None:
-        """Start with every bucket full."""
-        self._allowance = allowance
-        self._now = now
-        self._peers: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def wait(self, peer: str) -> float:
-        """Return the seconds until the peer has a token; 0: it has one."""
-        return max(0.0, (1 - self._left(peer)) / self._allowance.per_second)
-
-    def spend(self, peer: str) -> None:
-        """Take a token of a peer, if it has one."""
-        self._peers[peer] = (max(0.0, self._left(peer) - 1), self._now())
-        self._peers.move_to_end(peer)
-        if len(self._peers) > PEERS:
-            self._peers.popitem(last=False)
-
-    def _left(self, peer: str) -> float:
-        left, at = self._peers.get(peer, (self._allowance.burst, self._now()))
-        return min(self._allowance.burst, left + (self._now() - at) * self._allowance.per_second)
-
-
 class RateLimit:
     """Answers 429 to peers that ask too often, and to those that fail too often at a webhook.
 
-    A peer is an address, behind a proxy the one that the proxy names (see `operate.md`). Telegram's secret is looked
-    at before a body is read, so who shows the right one is served whatever others did from the same address; Stripe
-    repeats what it could not deliver, and what it has to tell is found by asking as well.
+    A peer is an address, behind a proxy the one that the proxy names (`docs/getting-started.md`). Telegram's secret is
+    looked at before a body is read, so who shows the right one is served whatever others did from the same address;
+    Stripe repeats what it could not deliver, and what it has to tell is found by asking as well.
     """
 
     def __init__(self, app: ASGIApp, now: Callable[[], float] = time.monotonic) -> None:
         """Take the application behind it, and a clock that never goes back."""
         self._app = app
-        self._hooks = Buckets(HOOKS, now)
-        self._pages = Buckets(PAGES, now)
-        self._failures = Buckets(FAILURES, now)
+        self._hooks = Buckets[str](HOOKS, now)
+        self._pages = Buckets[str](PAGES, now)
+        self._failures = Buckets[str](FAILURES, now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 429 with the seconds to wait."""

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from telegram import Bot
 
-from bot.updates import UpdateStore
+from bot.floods import Intake
 
 _HEADER = "X-Telegram-Bot-Api-Secret-Token"
 _LARGEST = 2**63
@@ -18,7 +18,7 @@ _LARGEST = 2**63
 class TelegramHook:
     """`POST /telegram`."""
 
-    def __init__(self, secret: str, store: UpdateStore, bot: Bot) -> None:
+    def __init__(self, secret: str, store: Intake, bot: Bot) -> None:
         """Take the secret that was registered with the webhook, and where updates go."""
         self._secret = secret.encode()
         self._store = store

@@ -15,10 +15,11 @@ from telegram import Bot
 
 from billing.clock import ManualClock
 from billing.db import Database
+from bot.buckets import MOST, Buckets
 from bot.models import ChatUpdate
 from bot.updates import UpdateStore
 from bot.web.health import Health
-from bot.web.limits import FAILURES, HOOKS, LARGEST_BODY, PAGES, PEERS, BodyLimit, Buckets, RateLimit, peer_of
+from bot.web.limits import FAILURES, HOOKS, LARGEST_BODY, PAGES, BodyLimit, RateLimit, peer_of
 from bot.web.pages import CheckoutPages
 from bot.web.routes import application
 from bot.web.telegram import TelegramHook
@@ -167,13 +168,12 @@ async def test_who_shows_telegrams_secret_is_served_whatever_others_did_from_tha
 
 
 def test_only_so_many_peers_are_remembered() -> None:
-    buckets = Buckets(FAILURES, lambda: 0.0)
-    for number in range(PEERS + 5):
-        for _ in range(int(FAILURES.burst)):
-            buckets.spend(str(number))
-    assert len(buckets._peers) == PEERS
-    assert buckets.wait("4") == 0
-    assert buckets.wait("5") > 0
+    buckets = Buckets[int](FAILURES, lambda: 0.0)
+    for number in range(MOST + 5):
+        buckets.spend(number, int(FAILURES.burst))
+    assert len(buckets) == MOST
+    assert buckets.wait(4) == 0
+    assert buckets.wait(5) > 0
 
 
 @pytest.mark.parametrize(
