@@ -137,6 +137,8 @@ async def _shop(store: Sqlite, quotes: int) -> list[int]:
         await session.flush()
         ids = [row.id for row in rows]
         await session.execute(sa.text("UPDATE customers SET credit_limit = 1000000000"))
+        # Seen just now for as long as this lasts: no cloud has them, and a thousand notices about that are other work.
+        await session.execute(sa.text("UPDATE nodes SET seen_at = seen_at + 31536000"))
     await database.close()
     return ids
 

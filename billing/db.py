@@ -18,6 +18,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from billing import sqlite
+
 log = logging.getLogger(__name__)
 
 _BUSY_MS = 10_000
@@ -42,7 +44,7 @@ class Database:
         if self.is_sqlite:
             _make_folder(self.url)
             self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=1)
-            self._reader = _sqlite_engine(self.url, begin="BEGIN", size=_READERS, read_only=True)
+            self._reader = _sqlite_engine(self.url, begin="BEGIN DEFERRED", size=_READERS, read_only=True)
         else:
             self._writer = create_async_engine(
                 self.url, pool_size=_SERVER_CONNECTIONS, max_overflow=0, pool_pre_ping=True
@@ -93,7 +95,7 @@ def _make_folder(url: URL) -> None:
 
 
 def _sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool = False) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=60)
+    engine = create_async_engine(url, module=sqlite.Driver(), pool_size=size, max_overflow=0, pool_timeout=60)
 
     def connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         # The driver must not begin transactions on its own: it would begin deferred ones.
