@@ -32,7 +32,7 @@ from bot.floods import Gate
 from bot.jobs import CADENCE, Clockwork
 from bot.mail import Mailer, Server
 from bot.notices import Writer
-from bot.progress import Progress
+from bot.progress import Progress, Stands
 from bot.replicas import BEAT_SECONDS, Membership
 from bot.router import Routes
 from bot.server import WebServer
@@ -228,6 +228,7 @@ class App:
             mailer=self.mailer,
             write=Writer(database=self.database, clock=self.clock, terms=self.terms, real=real, chat_url=self.chat_url),
             administrators=self.settings.admin_ids,
+            told=Stands(self.database, self.telegram.bot),
         )
 
     @property

@@ -38,6 +38,8 @@ _REASON = 200
 _GONE = ("chat not found", "peer_id_invalid", "user not found")
 """What Telegram says of somebody who cannot be written to, as of a mistake in our request."""
 
+Told = Callable[[Notice, View, int], Awaitable[None]]
+"""Is told of each notice that stands in a chat, with its screen and message id."""
 Write = Callable[[Notice, Customer | None], Awaitable[View | None]]
 """Makes the words of a notice; `None` when the fact no longer holds and nothing needs to be said."""
 
@@ -54,14 +56,16 @@ class Deliverer:
         mailer: Mailer | None,
         write: Write,
         administrators: Iterable[int],
+        told: Told | None = None,
     ) -> None:
-        """Take where notices lie, how they go out, and who the first administrators are."""
+        """Take where notices lie, how they go out, who the first administrators are, and who asks to be told."""
         self._database = database
         self._clock = clock
         self._bot = bot
         self._mailer = mailer
         self._write = write
         self._administrators = frozenset(administrators)
+        self._told = told
         self._owner = leases.new_owner()
         self._in_hand: dict[int, tuple[Channel, asyncio.Task[None]]] = {}
         self._held_until = 0.0
@@ -153,7 +157,7 @@ class Deliverer:
 
     async def _chat(self, notice: Notice, view: View) -> Fate:
         try:
-            await send(self._bot, notice.recipient or 0, view, pace=BACKGROUND)
+            message = await send(self._bot, notice.recipient or 0, view, pace=BACKGROUND)
         except RetryAfter as error:
             # Whoever it was about, the others wait too: sending on is what makes Telegram ask for longer.
             wait = seconds(error)
@@ -166,7 +170,15 @@ class Deliverer:
             return Fate(NoticeStatus.REFUSED if gone else NoticeStatus.PARKED, str(error)[:_REASON])
         except TelegramError as error:
             return Fate(NoticeStatus.WAITING, str(error)[:_REASON], _wait(notice))
+        await self._tell(notice, view, message.message_id)
         return Fate(NoticeStatus.SENT)
+
+    async def _tell(self, notice: Notice, view: View, message_id: int) -> None:
+        if self._told is not None:
+            try:
+                await self._told(notice, view, message_id)
+            except Exception:
+                log.exception("after notice %s (%s)", notice.id, notice.kind)
 
     async def _mail(self, notice: Notice, customer: Customer | None, view: View) -> Fate:
         if self._mailer is None or customer is None or not customer.email:

@@ -29,8 +29,9 @@ from bot.format import plain
 from bot.guards import is_administrator
 from bot.process_metrics import ANSWERS
 from bot.router import Answer, Routes
-from bot.view import View, send, show
+from bot.view import View, send, show, stays_in_place
 from bot.views import account, problems
+from cloud import deployments
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,10 @@ class Dispatcher:
         if spinner.cancel():
             await _acknowledge(query, view.toast if view else "")
         if view is not None:
+            if ctx.followed and stays_in_place(view) and view.follows != ctx.followed:
+                # Whoever goes on in this message is not thrown back by what happens to the machine.
+                async with ctx.database.transaction() as session:
+                    await deployments.show_in(session, ctx.customer, ctx.followed, None)
             chat_id = message.chat.id if message else query.from_user.id
             await show(self._services.bot, chat_id, message, view)
 
@@ -217,6 +222,9 @@ class Dispatcher:
             customer = await accounts.by_telegram_id(session, user.id)
             admin = await is_administrator(session, user.id, self._services.settings.admin_ids)
             waiting = await awaiting.pending(session, user.id)
+            followed = 0
+            if customer is not None and message is not None:
+                followed = await deployments.shown_in(session, customer, message.message_id)
         if customer is None or not _is_as_known(customer, user):
             is_new = customer is None
             async with self._services.database.transaction() as session:
@@ -233,7 +241,7 @@ class Dispatcher:
             if is_new and admin:
                 # Made one before they ever wrote: until now there was no chat that could have a menu.
                 await menu.publish_for_administrator(self._services.bot, user.id)
-        return Context(self._services, customer, admin, now, update.update_id, message, typed, waiting)
+        return Context(self._services, customer, admin, now, update.update_id, message, typed, waiting, followed)
 
     async def _welcome_back(self, ctx: Context, message: Message) -> Context:
         """Open a closed account again."""

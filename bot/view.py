@@ -81,6 +81,7 @@ class View:
         toast: a word shown over the chat for a moment when a button was tapped.
         fresh: send a new message even when a button was tapped: what stood there stays.
         invoice: shown in place of text and buttons, always as a new message.
+        follows: the deployment, by its id, of which this is the screen: its message is redrawn as that changes.
     """
 
     text: str
@@ -90,6 +91,7 @@ class View:
     toast: str = ""
     fresh: bool = False
     invoice: StarsInvoice | None = None
+    follows: int = 0
 
     def __post_init__(self) -> None:
         """Let every line run as the language does in which the screen was made."""
@@ -159,13 +161,17 @@ async def edit(bot: ExtBot[Any], chat_id: int, message_id: int, view: View) -> b
     return True
 
 
+def stays_in_place(view: View) -> bool:
+    """Return whether a screen can be shown in the message that was tapped."""
+    return view.attachment is None and view.invoice is None and not view.fresh
+
+
 async def show(bot: ExtBot[Any], chat_id: int, message: Message | None, view: View) -> int:
     """Show a screen in place of the tapped message where that can be, else as a new one; return its message id.
 
     A message with a file or picture cannot become a text message: then the screen comes as a new one.
     """
-    is_text = view.attachment is None and view.invoice is None
-    if message is None or not message.text or not is_text or view.fresh:
+    if message is None or not message.text or not stays_in_place(view):
         return (await send(bot, chat_id, view)).message_id
     if await edit(bot, chat_id, message.message_id, view):
         return message.message_id

@@ -239,6 +239,12 @@ async def show_in(session: AsyncSession, customer: Customer, deployment_id: int,
     )
 
 
+async def shown_in(session: AsyncSession, customer: Customer, message_id: int) -> int:
+    """Return the id of the deployment whose progress a chat message shows, 0 for none."""
+    found = select(Deployment.id).where(Deployment.customer_id == customer.id, Deployment.chat_message_id == message_id)
+    return await session.scalar(found.limit(1)) or 0
+
+
 # --- for administrators
 
 

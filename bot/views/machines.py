@@ -158,7 +158,7 @@ def one(shown: Shown, currency: Currency) -> View:
     if row.state is State.SUCCESS:
         lines += ["", *_login(shown)]
     lines += ["", *cost(shown, currency)]
-    return View("\n".join(lines), _rows(shown))
+    return View("\n".join(lines), _rows(shown), follows=row.id)
 
 
 def with_kubeconfig(view: View, row: Deployment) -> View:

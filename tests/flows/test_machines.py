@@ -4,7 +4,8 @@ import struct
 from datetime import timedelta
 
 from bot import menu
-from bot.demo.telegram import Person
+from bot.demo.telegram import ChatMessage, Person
+from cloud.drivers.simulated import Fault, SimulatedDriver
 from tests.flows.test_order import with_card
 from tests.flows.test_settings import tap
 from tests.flows.world import KEY, World
@@ -116,3 +117,37 @@ async def test_the_bot_says_what_it_is_before_anybody_asks(world: World) -> None
 
 
 SETTERS = ("setMyCommands", "setMyDescription", "setMyShortDescription")
+
+
+async def test_one_message_shows_an_order_from_its_price_to_the_way_in(world: World) -> None:
+    """What was pressed follows the order; when it is over, it stands once, as the newest message."""
+    ann = await with_card(world, world.person())
+    await deployed(ann, "vm small web", "web")
+    await world.settled()
+    (web,) = about(ann, "web")
+    assert "Running since" in web.text
+    assert isinstance(world.app.driver, SimulatedDriver)
+    world.app.driver.faults = {"two": Fault.NO_CAPACITY}
+    await ann.send("/deploy vm small two")
+    await tap(ann, "Deploy two")
+    await ann.wait_for_text("two", "no room")
+    await world.settled()
+    (two,) = about(ann, "two")
+    assert "Order again" in str(two.rows)
+
+
+async def test_who_goes_on_in_a_message_is_not_thrown_back(world: World) -> None:
+    ann = await with_card(world, world.person())
+    await deployed(ann, "vm small web", "web")
+    await world.settled()
+    await tap(ann, "Power off")
+    await tap(ann, "Home")
+    home = await ann.wait_for_text("You have 1 machine")
+    await world.settled()
+    (still,) = [message for message in ann.messages if message.id == home.id]
+    assert still.text == home.text
+
+
+def about(person: Person, name: str) -> list[ChatMessage]:
+    """The bot's messages that show one machine or an order of it."""
+    return [message for message in person.messages if message.from_bot and f" {name} " in f" {message.text} "]
