@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _copy(parsed.command, parsed.name)
         if parsed.command == "move":
             return _move(parsed.name)
+        if parsed.command == "import":
+            return _import(parsed)
         return _with_app(parsed.command, getattr(parsed, "name", ""))
     except InvalidSettings as error:
         return _refuse(error, 2)
@@ -57,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database to the newest schema")
     move = commands.add_parser("move", help="copy everything from another database into the empty one of DATABASE_URL")
     move.add_argument("name", metavar="SOURCE", help="an SQLite file, or the address of a database")
+    former = commands.add_parser(
+        "import", help="take over users, machines and vouchers of the former system, each once"
+    )
+    former.add_argument("name", type=Path, metavar="FILE", help="its SQLite database")
+    former.add_argument("--dry-run", action="store_true", help="only say what would be taken over")
+    former.add_argument(
+        "--machine-worth", metavar="AMOUNT", help="voucher money for each machine of a quota or voucher"
+    )
+    former.add_argument("--address-worth", metavar="AMOUNT", help="the same for each public address")
+    former.add_argument("--codes", type=Path, metavar="FILE", help="where to write codes of vouchers that are nobody's")
     listed = "\n".join(f"  {name:<10} {what}" for name, what in JOBS.items())
     job = commands.add_parser(
         "job",
@@ -149,6 +161,43 @@ def _copy(command: str, path: Path) -> int:
             await database.close()
 
     asyncio.run(act())
+    return 0
+
+
+def _import(parsed: argparse.Namespace) -> int:
+    from billing.errors import InvalidAmount  # noqa: PLC0415
+    from bot import importing, logs  # noqa: PLC0415
+    from bot.settings import InvalidSettings, Settings  # noqa: PLC0415
+
+    settings = Settings.load()
+    logs.configure(settings.log_format, settings.secrets(), level=settings.log_level)
+    currency = settings.terms().currency
+    worth = (parsed.machine_worth, parsed.address_worth)
+    try:
+        machine, address = (currency.parse(text) if text else None for text in worth)
+    except InvalidAmount as error:
+        raise InvalidSettings(f"--machine-worth, --address-worth: {error}") from None
+    if not parsed.name.is_file():
+        raise InvalidSettings(f"FILE: there is no file {parsed.name}")
+    from bot.app import App  # noqa: PLC0415
+
+    async def act() -> importing.Plan:
+        async with App(settings) as app:
+            return await importing.run(
+                app.database,
+                parsed.name,
+                worth=importing.Worth(machine, address),
+                codes=parsed.codes,
+                currency=currency,
+                now=app.clock.now(),
+                dry=parsed.dry_run,
+            )
+
+    plan = asyncio.run(act())
+    print("would take over:" if parsed.dry_run else "taken over:")  # noqa: T201 the answer
+    print("\n".join(plan.summary(currency)))  # noqa: T201 the same
+    if plan.users and not settings.smtp_url and not parsed.dry_run:
+        print("SMTP_URL is empty: no link is mailed; /former shows a link for each of them")  # noqa: T201 the same
     return 0
 
 

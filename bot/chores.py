@@ -31,6 +31,7 @@ from billing import (
 from billing.gateway import GatewayError
 from billing.models import Notice, NoticeStatus, SettlementWish
 from bot import connection
+from bot.invitations import Invitations
 from cloud import comparison
 from cloud.drivers.base import DriverError
 
@@ -156,7 +157,7 @@ async def deliver(app: App) -> int:
         deliverer = app.deliverer(real=(await app.driver.capabilities()).real)
         more = True
         while more:
-            more = await announcements.step(app.database, now=app.clock.now())
+            more = await _write_more(app)
             await deliverer.drain()
     finally:
         await app.telegram.shutdown()
@@ -177,8 +178,16 @@ async def check(app: App) -> int:
 
 async def send_messages(app: App, deliverer: Deliverer) -> bool:
     """Write the next messages of an announcement, deliver some; return whether there may be more to do now."""
-    wrote = await announcements.step(app.database, now=app.clock.now())
+    wrote = await _write_more(app)
     return await deliverer.step() or wrote
+
+
+async def _write_more(app: App) -> bool:
+    """Write the next messages of an announcement, mail the next link to a user of the former system."""
+    bot = app.telegram.bot
+    links = Invitations(app.database, app.clock, app.mailer, app.terms, app.chat_url, bot.first_name)
+    wrote = await announcements.step(app.database, now=app.clock.now())
+    return await links.step() or wrote
 
 
 async def look_after_money(app: App) -> None:

@@ -6,6 +6,7 @@ from bot.features import (
     cards,
     deploy,
     email,
+    former,
     home,
     invoices,
     machines,
@@ -18,14 +19,15 @@ from bot.features import (
     vouchers,
 )
 from bot.features.admin import announce, audit, customers, deployments, panel, people, prices, refunds, stats
+from bot.features.admin import former as admin_former
 from bot.features.admin import invoices as admin_invoices
 from bot.features.admin import stars as admin_stars
 from bot.features.admin import unpaid as admin_unpaid
 from bot.features.admin import vouchers as admin_vouchers
 
 FEATURES = (
-    *(home, deploy, machines, cards, invoices, settings, profile, email, account, usage, support),
+    *(home, deploy, machines, cards, invoices, settings, profile, email, former, account, usage, support),
     *(vouchers, balance, pay, unpaid),
     *(panel, customers, deployments, admin_invoices, refunds, prices, admin_vouchers, admin_stars, admin_unpaid),
-    *(announce, people, audit, stats),
+    *(announce, people, audit, stats, admin_former),
 )

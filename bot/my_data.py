@@ -18,6 +18,7 @@ from billing.money import Currency
 
 _PARENTS = {
     "credit_note_lines": ("credit_note_id", "credit_notes"),
+    "former_machines": ("former_user_id", "former_users"),
     "intervals": ("subscription_id", "subscriptions"),
     "invoice_lines": ("invoice_id", "invoices"),
     "nodes": ("deployment_id", "deployments"),
@@ -45,7 +46,9 @@ NOT_THEIRS = frozenset(
 
 _SECRET = frozenset({"code_hash", "fingerprint", "host_key", "idempotency_key", "token_hash"})
 _PEOPLE = frozenset({"actor", "created_by", "decided_by"})
-_WORKING = frozenset({"attempts", "check_at", "checks", "leased_by", "leased_until", "reconcile_at"})
+_WORKING = frozenset(
+    {"attempts", "check_at", "checks", "leased_by", "leased_until", "mail_at", "mail_error", "reconcile_at"}
+)
 HIDDEN = _SECRET | _PEOPLE | _WORKING
 """Columns that are left out: secrets, who of the house did something, and what only the program needs."""
 

@@ -13,7 +13,7 @@ from billing.terms import Terms
 from bot.context import Context
 from bot.view import View
 from bot.views import machines as views
-from cloud import deployments
+from cloud import deployments, former
 from cloud.cloud_init import USER
 from cloud.models import Deployment
 
@@ -60,8 +60,8 @@ async def describe_all(
             monthly=subscriptions[row.subscription_id].monthly,
             so_far=cost(row, now),
             projected=cost(row, month.end),
-            user=USER,
-            real=real,
+            user=former.USER if row.by_hand else USER,
+            real=real or row.by_hand,
         )
         for row in rows
     ]

@@ -6,8 +6,9 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import accounts, audit, outbox
+from billing.errors import Conflict
 from billing.models import Customer
-from cloud import deployments
+from cloud import deployments, records
 from cloud.models import ACTIVE, Deployment, State
 
 
@@ -37,6 +38,24 @@ async def delete_all(session: AsyncSession, customer_id: int, *, actor: int, now
     if gone:
         await _told(session, customer, gone, actor, now)
     return gone
+
+
+async def removed_by_hand(session: AsyncSession, deployment_id: int, *, actor: int, now: datetime) -> Deployment:
+    """Take an administrator's word that nothing is left of what another system made; again it changes nothing.
+
+    Raises:
+        Conflict: nobody asked for its deletion, or a driver looks after it.
+        NotFound: there is none with this id.
+    """
+    customer = await accounts.lock(session, (await deployments.find(session, deployment_id)).customer_id)
+    row = await session.get_one(Deployment, deployment_id, populate_existing=True)
+    if not row.by_hand or row.state not in {State.DELETING, State.DELETED}:
+        raise Conflict(f"deployment {row.id} is {row.state}, by hand: {row.by_hand}")
+    if row.state is State.DELETING:
+        records.removed(row, now)
+        audit.record(session, "removed_by_hand", actor=actor, now=now, customer_id=customer.id, names=[row.name])
+        await session.flush()
+    return row
 
 
 async def _told(

@@ -17,7 +17,7 @@ from billing.eligibility import Verdict
 from billing.errors import Conflict, NotFound
 from billing.models import Customer, Kind, Quote, Subscription
 from billing.terms import Terms
-from cloud import key_ring, names, offering
+from cloud import key_ring, names, offering, records
 from cloud.drivers.base import Capabilities
 from cloud.models import ACTIVE, Deployment, Node, PowerWish, Role, State
 from cloud.ssh_keys import fingerprint, generate_host_key
@@ -205,7 +205,7 @@ async def set_power(
 
     Raises:
         NotFound: there is none with this id, or it is another's.
-        Conflict: it is not running, or is off for debt.
+        Conflict: it is not running, is off for debt, or is looked after by hand.
     """
     deployment = await _running(session, customer, deployment_id)
     if deployment.power is not wish:
@@ -220,7 +220,7 @@ async def reboot(session: AsyncSession, customer: Customer, deployment_id: int, 
 
     Raises:
         NotFound: there is none with this id, or it is another's.
-        Conflict: it is not running, or is off for debt.
+        Conflict: it is not running, is off for debt, or is looked after by hand.
     """
     deployment = await _running(session, customer, deployment_id)
     deployment.power = PowerWish.ON
@@ -365,7 +365,7 @@ async def _held(session: AsyncSession, customer: Customer, deployment_id: int) -
 
 async def _running(session: AsyncSession, customer: Customer, deployment_id: int) -> Deployment:
     deployment = await _held(session, customer, deployment_id)
-    if deployment.state is not State.SUCCESS or deployment.power is PowerWish.SUSPENDED:
+    if deployment.state is not State.SUCCESS or deployment.power is PowerWish.SUSPENDED or deployment.by_hand:
         raise Conflict(f"deployment {deployment.id} is {deployment.state}, power {deployment.power}")
     return deployment
 
@@ -379,7 +379,10 @@ async def _delete(session: AsyncSession, deployment: Deployment, now: datetime) 
         deployment.state = State.DELETING
         deployment.delete_asked_at = now
         deployment.detail = ""
-        wake(deployment, now)
+        if deployment.by_hand:
+            await records.leave_to_people(session, deployment, now)
+        else:
+            wake(deployment, now)
         await subscriptions.end(session, await _subscription(session, deployment), at=now)
     await session.flush()
 

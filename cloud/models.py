@@ -2,13 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing.catalog import Item
-from billing.models import BIG, Base, Id, Kind
+from billing.models import BIG, Amount, Base, Id, Kind
 
 
 class State(StrEnum):
@@ -99,6 +100,8 @@ class Deployment(Base):
     chat_message_id: Mapped[int | None]
     """The chat message that shows its progress, edited in place."""
     kubeconfig: Mapped[str] = mapped_column(sa.Text, default="")
+    adopted_at: Mapped[datetime | None]
+    """Taken over from the former system then: people look after its machines, no driver ever does."""
 
     reconcile_at: Mapped[datetime | None]
     """When to look after it next; none when there is nothing to do."""
@@ -111,6 +114,11 @@ class Deployment(Base):
     def item(self) -> str:
         """The catalogue code."""
         return Item(self.kind, self.size, self.public).code
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether people look after its machines, where another system made them."""
+        return self.adopted_at is not None
 
 
 class Node(Base):
@@ -172,3 +180,57 @@ class SshKey(Base):
     fingerprint: Mapped[str] = mapped_column(sa.String(64))
     comment: Mapped[str] = mapped_column(sa.String(100), default="")
     added_at: Mapped[datetime]
+
+
+class FormerUser(Base):
+    """A user of the system before this one, who becomes a customer by opening the link that was mailed to them."""
+
+    __tablename__ = "former_users"
+    __table_args__ = (
+        Index(
+            "ix_former_users_to_mail",
+            "mail_at",
+            sqlite_where=sa.text("mail_at IS NOT NULL"),
+            postgresql_where=sa.text("mail_at IS NOT NULL"),
+        ),
+    )
+
+    id: Mapped[Id]
+    former_id: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    """Their id there: imported again is imported once."""
+    email: Mapped[str] = mapped_column(sa.String(254))
+    name: Mapped[str] = mapped_column(sa.String(256), default="")
+    public_key: Mapped[str] = mapped_column(sa.Text, default="")
+    funds: Mapped[Amount]
+    """What their unused vouchers and their quota were worth, minor units: a voucher when they come."""
+    imported_at: Mapped[datetime]
+    code_hash: Mapped[str | None] = mapped_column(sa.String(64), unique=True)
+    """SHA-256 of the code in the newest link; the code itself is in the mail only."""
+    expires_at: Mapped[datetime | None]
+    mail_at: Mapped[datetime | None]
+    """When to mail a link, with a new code."""
+    mailed_at: Mapped[datetime | None]
+    mail_error: Mapped[str] = mapped_column(sa.String(200), default="")
+    customer_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("customers.id"))
+    matched_at: Mapped[datetime | None]
+
+
+class FormerMachine(Base):
+    """A machine or cluster of the system before this one; a deployment when its owner has come."""
+
+    __tablename__ = "former_machines"
+    __table_args__ = (UniqueConstraint("kind", "former_id"), Index(None, "former_user_id", "id"))
+
+    id: Mapped[Id]
+    former_user_id: Mapped[int] = mapped_column(BIG, ForeignKey("former_users.id"))
+    kind: Mapped[Kind]
+    former_id: Mapped[int]
+    name: Mapped[str] = mapped_column(sa.String(63))
+    size: Mapped[str] = mapped_column(sa.String(16))
+    public: Mapped[bool]
+    monthly: Mapped[Amount]
+    """All its nodes together at the prices of the day of the import: what the mail says is what is charged (A19)."""
+    made_of: Mapped[dict[str, Any]]
+    """`nodes`: each with `role`, `name` there, and `host` where it is reached; the one that people log in to first."""
+    created_at: Mapped[datetime]
+    deployment_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("deployments.id"), unique=True)

@@ -22,6 +22,7 @@ _TROUBLE_AFTER = 5
 """So many tries in vain, over a minute, are told to the house."""
 
 TROUBLE = "The cloud has trouble at the moment; this is tried again by itself."
+BY_HAND = "It is removed by hand, and is not billed any more."
 VANISHED = "The machine is gone from the cloud, without anybody having asked for it."
 
 
@@ -68,6 +69,14 @@ async def vanished(session: AsyncSession, row: Deployment, last_seen: datetime, 
     data = {"last_seen": last_seen.isoformat()}
     await _tell(session, row, "deployment_vanished", data, now, mail=True)
     await _tell_house(session, row, "house_deployment_vanished", data, now)
+
+
+async def leave_to_people(session: AsyncSession, row: Deployment, now: datetime) -> None:
+    """Ask the administrators to remove what another system made; it is `deleting` until one of them says it is gone."""
+    row.detail = BY_HAND
+    nodes = await session.scalars(select(Node).where(Node.deployment_id == row.id).order_by(Node.id))
+    data = {"machines": [{"machine": node.machine, "host": node.host} for node in nodes]}
+    await _tell_house(session, row, "house_remove_by_hand", data, now)
 
 
 def removed(row: Deployment, now: datetime) -> None:

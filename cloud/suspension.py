@@ -17,8 +17,12 @@ _IS_SUSPENDED = sa.text("deployments.power = 'suspended'")
 
 
 async def suspend(session: AsyncSession, customer: Customer, *, now: datetime) -> list[Deployment]:
-    """Power off whatever runs, and bill it no longer; return what was switched off. Under the customer's lock."""
-    rows = await _held(session, customer, Deployment.power != PowerWish.SUSPENDED)
+    """Power off whatever runs, and bill it no longer; return what was switched off. Under the customer's lock.
+
+    What people look after runs on, and is billed: nobody here can switch it.
+    """
+    ours = Deployment.adopted_at.is_(None)
+    rows = await _held(session, customer, Deployment.power != PowerWish.SUSPENDED, ours)
     for row in rows:
         row.power_before, row.power = row.power, PowerWish.SUSPENDED
         wake(row, now)

@@ -15,7 +15,7 @@ from billing import accounts, outbox
 from billing.clock import DAY, Clock
 from billing.db import Database
 from billing.sql import inserting
-from cloud import records
+from cloud import former, records
 from cloud.drivers.base import Driver, Machine
 from cloud.models import Deployment, Finding, FindingKind, Node, Role, State
 
@@ -73,7 +73,11 @@ class Sweeper:
                 await session.execute(
                     update(Node).where(Node.id.in_(running), Node.seen_at.is_not(None)).values(seen_at=now)
                 )
-            found |= {name: FindingKind.UNKNOWN for name in chunk if name not in known}
+            strange = {name for name in chunk if name not in known}
+            if strange:
+                async with self._database.read() as session:
+                    strange -= await former.machine_names(session)
+            found |= dict.fromkeys(strange, FindingKind.UNKNOWN)
             found |= {name: FindingKind.LEFT for name, (_, _, cleaned) in known.items() if cleaned is not None}
         return {name: kind for name, kind in found.items() if await self._driver.get(name) is not None}
 

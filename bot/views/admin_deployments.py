@@ -49,6 +49,13 @@ class DeleteAny(Press):
     deployment_id: int
 
 
+@button("fr")
+class RemovedByHand(Press):
+    """An administrator has removed what another system made."""
+
+    deployment_id: int
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A page of deployments with whose they are.
@@ -135,6 +142,8 @@ def one(shown: machines.Shown, customer: Customer, currency: Currency) -> View:
     acts = [Button(_("🔄 Refresh"), ShowAny(deployment_id=row.id))]
     if row.state in {*ACTIVE, State.FAILED}:
         acts.append(Button(_("🗑 Delete"), AskDeleteAny(deployment_id=row.id)))
+    if row.by_hand and row.state is State.DELETING:
+        acts.append(Button(_("✅ I have removed it"), RemovedByHand(deployment_id=row.id)))
     return View(
         "\n".join(lines),
         (

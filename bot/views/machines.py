@@ -153,12 +153,18 @@ def one(shown: Shown, currency: Currency) -> View:
         f"{sign(row)} {bold(row.name)} – {bold(state(row))}",
         enumerated([words.item(item, row.workers), words.size(row.size)]),
     ]
-    if row.state in {State.IN_PROGRESS, State.FAILED} and row.detail:
+    if row.detail and (row.state in {State.IN_PROGRESS, State.FAILED} or _goes_by_hand(row)):
         lines.append(f"<i>{escape(words.progress(row.detail))}</i>")
     if row.state is State.SUCCESS:
         lines += ["", *_login(shown)]
+        if row.by_hand:
+            lines.append(_("It came from the former system: we switch it by hand, ask /support."))
     lines += ["", *cost(shown, currency)]
     return View("\n".join(lines), _rows(shown), follows=row.id)
+
+
+def _goes_by_hand(row: Deployment) -> bool:
+    return row.by_hand and row.state is State.DELETING
 
 
 def with_kubeconfig(view: View, row: Deployment) -> View:
@@ -184,7 +190,8 @@ def _login(shown: Shown) -> list[str]:
     for node in shown.nodes:
         if _is_entrance(node):
             lines.append(code(ssh_command(node, shown.user)))
-            lines.append(_("Host key: {fingerprint}").format(fingerprint=code(node.host_key_fingerprint)))
+            if node.host_key_fingerprint:
+                lines.append(_("Host key: {fingerprint}").format(fingerprint=code(node.host_key_fingerprint)))
     return lines
 
 
@@ -229,6 +236,8 @@ def _rows(shown: Shown) -> Rows:
 
 
 def _power(row: Deployment) -> tuple[Button, ...]:
+    if row.by_hand:
+        return ()
     if row.power is PowerWish.ON:
         return (
             Button(_("⏹ Power off"), SetPower(deployment_id=row.id, wish=PowerWish.OFF)),

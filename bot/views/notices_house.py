@@ -60,6 +60,14 @@ def house_cloud_trouble(facts: Facts, _terms: Terms) -> View:
     )
 
 
+def house_remove_by_hand(facts: Facts, _terms: Terms) -> View:
+    """Somebody wants a machine deleted that another system made."""
+    text = _("🧹 {name} is to be deleted. No driver looks after it: please remove it where it is.")
+    lines = [text.format(name=bold(facts["name"]))]
+    lines += [f"• {code(one['machine'])} {escape(one['host'] or '–')}" for one in facts["machines"]]
+    return _view("\n".join(lines), Button(_("🔎 Details"), ShowAny(deployment_id=facts["deployment_id"])))
+
+
 def house_machine_unknown(facts: Facts, _terms: Terms) -> View:
     """The cloud has a machine that no deployment of ours ever had."""
     return _machine(facts, _("❔ The cloud has {machine}, which is no deployment's. It is removed at {time}."))
@@ -158,6 +166,7 @@ WORDS: Mapping[str, Callable[[Facts, Terms], View]] = {
         house_deployment_failed,
         house_deployment_vanished,
         house_cloud_trouble,
+        house_remove_by_hand,
         house_machine_unknown,
         house_machine_left,
         house_machine_missing,

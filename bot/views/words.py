@@ -45,6 +45,7 @@ def progress(detail: str) -> str:
         machines.OTHER_KEY: _("something else answers at its address"),
         reconcile.NOT_UP: _("It does not answer since it was switched on."),
         records.TROUBLE: _("The cloud has trouble at the moment; this is tried again by itself."),
+        records.BY_HAND: _("It is removed by hand, and is not billed any more."),
         records.VANISHED: _("The machine is gone from the cloud, without anybody having asked for it."),
     }
     return known.get(detail, detail)

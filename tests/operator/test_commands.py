@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.former import sample
 from tests.operator.installation import ROOT
 
 # How a command begins -> why it is not run by this test.
@@ -58,6 +59,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("alembic", "billing", "bot", "cloud"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".env.example", folder)
+    sample.write(folder / "former.db")
     migrate = [str(folder / ".venv/bin/python"), "-m", "bot", "migrate"]
     subprocess.run(migrate, cwd=folder, env={**os.environ, **SETTINGS}, check=True, capture_output=True)  # noqa: S603 ours
     return folder

@@ -8,7 +8,7 @@ from bot.guards import administrators
 from bot.router import Route, command, press
 from bot.view import View
 from bot.views import admin_deployments as views
-from bot.views.admin_deployments import PAGE, STATES, AskDeleteAny, DeleteAny, ShowAny
+from bot.views.admin_deployments import PAGE, STATES, AskDeleteAny, DeleteAny, RemovedByHand, ShowAny
 from cloud import administration, deployments
 
 
@@ -20,6 +20,7 @@ def handlers() -> tuple[Route, ...]:
         press(ShowAny, _show, administrators),
         press(AskDeleteAny, _ask_delete, administrators),
         press(DeleteAny, _delete, administrators),
+        press(RemovedByHand, _removed, administrators),
     )
 
 
@@ -60,4 +61,10 @@ async def _delete(ctx: Context, press: DeleteAny) -> View:
     async with ctx.database.transaction() as session:
         await administration.delete(session, press.deployment_id, actor=ctx.customer.telegram_id, now=ctx.now)
     ctx.services.wake("machines")
+    return await _show(ctx, ShowAny(deployment_id=press.deployment_id))
+
+
+async def _removed(ctx: Context, press: RemovedByHand) -> View:
+    async with ctx.database.transaction() as session:
+        await administration.removed_by_hand(session, press.deployment_id, actor=ctx.customer.telegram_id, now=ctx.now)
     return await _show(ctx, ShowAny(deployment_id=press.deployment_id))
