@@ -107,7 +107,9 @@ def _said(pace: Pace) -> str:
 def _go(
     url: str, pid: int, people: int, texts: list[str], seconds: float, *, rate: float = 0, taps: bool = False
 ) -> Pace:
-    told = {"people": people, "texts": texts, "seconds": seconds, "rate": rate, "taps": taps}
+    # Buttons are each somebody's own: those of the first fifty, in turn.
+    crowd = 50 if taps else _DEPLOYMENTS // seed.PER_CUSTOMER
+    told = {"people": people, "crowd": crowd, "texts": texts, "seconds": seconds, "rate": rate, "taps": taps}
     before = _cpu(pid)
     with httpx.Client(trust_env=False, timeout=300) as client:
         found: dict[str, Any] = client.post(f"{url}/go", json=told).json()

@@ -25,12 +25,14 @@ class Run:
     """What is going on.
 
     Attributes:
-        people: how many type; each waits for the answer before the next, unless there is a rate.
+        people: how many type at once: after an answer the next one does, unless there is a rate.
+        crowd: how many there are to take turns: nobody types so fast that they would be told to slow down.
         texts: what each types in turn; or button data, one for each tap, where `taps`.
         rate: updates a second over all; 0 for as fast as answers come.
     """
 
     people: int
+    crowd: int
     texts: list[str]
     taps: bool
     rate: float
@@ -55,14 +57,21 @@ class Telegram:
     async def go(self, request: web.Request) -> web.Response:
         """Have people type for some seconds; answer with updates a second and latencies."""
         told = await request.json()
-        run = Run(told["people"], told["texts"], told["taps"], told["rate"], time.perf_counter() + told["seconds"])
+        run = Run(
+            told["people"],
+            told["crowd"],
+            told["texts"],
+            told["taps"],
+            told["rate"],
+            time.perf_counter() + told["seconds"],
+        )
         self._run = run
         begun = time.perf_counter()
         if run.rate:
             await self._at_a_rate(run)
         else:
-            for person in range(run.people):
-                self._type(run, FIRST_PERSON + person)
+            for _ in range(run.people):
+                self._type(run)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(run.done.wait(), told["seconds"] + _PATIENCE_S)
         took = time.perf_counter() - begun
@@ -73,16 +82,17 @@ class Telegram:
         begun = time.perf_counter()
         number = 0
         while time.perf_counter() < run.ends_at:
-            self._type(run, FIRST_PERSON + number % run.people)
+            self._type(run)
             number += 1
             await asyncio.sleep(begun + number / run.rate - time.perf_counter())
 
-    def _type(self, run: Run, person: int) -> None:
+    def _type(self, run: Run) -> None:
         now = time.perf_counter()
         if now >= run.ends_at or (run.taps and run.sent >= len(run.texts)):
             if not any(run.waiting.values()):
                 run.done.set()
             return
+        person = FIRST_PERSON + run.sent % run.crowd
         text = run.texts[run.sent % len(run.texts)]
         run.sent += 1
         self._update_id += 1
@@ -131,7 +141,7 @@ class Telegram:
             if time.perf_counter() >= run.ends_at and not any(run.waiting.values()):
                 run.done.set()
         else:
-            self._type(run, person)
+            self._type(run)
 
     async def _updates(self) -> web.Response:
         if not self._queue:

@@ -43,8 +43,8 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             _make_folder(self.url)
-            self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=1)
-            self._reader = _sqlite_engine(self.url, begin="BEGIN DEFERRED", size=_READERS, read_only=True)
+            self._writer = _sqlite_engine(self.url, size=1)
+            self._reader = _sqlite_engine(self.url, size=_READERS, read_only=True)
         else:
             self._writer = create_async_engine(
                 self.url, pool_size=_SERVER_CONNECTIONS, max_overflow=0, pool_pre_ping=True
@@ -94,7 +94,7 @@ def _make_folder(url: URL) -> None:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool = False) -> AsyncEngine:
+def _sqlite_engine(url: URL, *, size: int, read_only: bool = False) -> AsyncEngine:
     engine = create_async_engine(url, module=sqlite.Driver(), pool_size=size, max_overflow=0, pool_timeout=60)
 
     def connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -113,7 +113,10 @@ def _sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool = False) 
         cursor.close()
 
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if read_only:
+            sqlite.begin(connection)
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     event.listen(engine.sync_engine, "connect", connect)
     event.listen(engine.sync_engine, "begin", start)

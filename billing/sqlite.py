@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import aiosqlite
+import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_connection,
     AsyncAdapt_aiosqlite_cursor,
@@ -24,7 +25,6 @@ T = TypeVar("T")
 
 _STEPS = 20_000
 """Of SQLite's virtual machine: about a millisecond."""
-_READS = ("SELECT", "BEGIN DEFERRED")
 
 
 class _Cursor(AsyncAdapt_aiosqlite_cursor):
@@ -46,7 +46,7 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
             self._rows = deque(self._cursor.fetchall() if self._cursor.description else ())
 
         async with self._adapt_connection._execute_mutex:  # noqa: SLF001 its other half
-            if not (operation.startswith(_READS) and self._adapt_connection.at_once(run)):
+            if not (operation.startswith("SELECT") and self._adapt_connection.at_once(run)):
                 await self._adapt_connection.in_thread(run)
 
     async def _executemany_async(self, operation: Any, seq_of_parameters: Any) -> Any:  # noqa: ANN401 the library's signature
@@ -105,6 +105,10 @@ class _Connection(AsyncAdapt_aiosqlite_connection):
         result: T = await self._connection._execute(tell)  # noqa: SLF001 its public ways go there several times
         return result
 
+    def begin(self) -> None:
+        """Begin a transaction that takes its locks when it needs them."""
+        self._connection._conn.execute("BEGIN")  # noqa: SLF001 as SQLAlchemy does
+
     def rollback(self) -> None:
         """Undo what was done since the beginning."""
         self._end("rollback")
@@ -125,6 +129,13 @@ class _Connection(AsyncAdapt_aiosqlite_connection):
                 end()
         except Exception as error:  # noqa: BLE001 the library sorts them
             self._handle_exception(error)
+
+
+def begin(connection: sa.Connection) -> None:
+    """Begin a transaction that reads: no statement of SQLAlchemy's, for SQLite only makes a note of it."""
+    adapted = connection.connection.dbapi_connection
+    assert isinstance(adapted, _Connection)  # noqa: S101 our driver's
+    adapted.begin()
 
 
 def _give_up() -> int:

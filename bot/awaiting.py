@@ -21,9 +21,3 @@ async def forget(session: AsyncSession, telegram_id: int) -> bool:
         delete(Awaiting).where(Awaiting.telegram_id == telegram_id).returning(Awaiting.telegram_id)
     )
     return done.scalar_one_or_none() is not None
-
-
-async def pending(session: AsyncSession, telegram_id: int) -> tuple[str, dict[str, Any]] | None:
-    """Return what is waited for and what was kept with it."""
-    row = await session.get(Awaiting, telegram_id)
-    return None if row is None else (row.what, row.data)

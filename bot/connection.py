@@ -11,7 +11,7 @@ from bot.floods import Intake
 from bot.pace import Pace
 from bot.settings import CannotStart, Settings
 from bot.transport import AiohttpRequest
-from bot.updates import ALLOWED, InOrderPerUser, ReadableUpdates, UpdateStore, poll
+from bot.updates import ALLOWED, InOrderPerUser, UpdateStore, WholeUpdates, poll
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def build(settings: Settings, store: UpdateStore, processor: InOrderPerUser) -> 
         .base_file_url(f"{url}/file/bot")
         .rate_limiter(Pace())
         .request(AiohttpRequest(at_once=_AT_ONCE, pool_seconds=30))
-        .get_updates_request(ReadableUpdates())
+        .get_updates_request(WholeUpdates())
         .update_queue(store.queue)
         .concurrent_updates(processor)
         .updater(None)

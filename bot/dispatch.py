@@ -22,7 +22,7 @@ from telegram.error import BadRequest, Forbidden, TelegramError
 
 from billing import accounts, closing
 from billing.models import Customer
-from bot import awaiting, errors, i18n, logs, menu, support
+from bot import acting, awaiting, errors, i18n, logs, menu, support
 from bot.callbacks import unpack
 from bot.context import Context, Services
 from bot.format import plain
@@ -219,9 +219,7 @@ class Dispatcher:
         """Return who is acting; a new person, or one with a new name, is written down first."""
         now = self._services.clock.now()
         async with self._services.database.read() as session:
-            customer = await accounts.by_telegram_id(session, user.id)
-            admin = await is_administrator(session, user.id, self._services.settings.admin_ids)
-            waiting = await awaiting.pending(session, user.id)
+            customer, admin, waiting = await acting.look(session, user.id, self._services.settings.admin_ids)
             followed = 0
             if customer is not None and message is not None:
                 followed = await deployments.shown_in(session, customer, message.message_id)

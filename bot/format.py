@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
-from decimal import Decimal
+from functools import cache
 from html import escape as _escape
 from html import unescape
 
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency
+from babel.numbers import get_currency_symbol
 
 from billing.clock import Month
 from billing.money import Currency
@@ -31,16 +31,16 @@ def plain(html: str) -> str:
 
 def money(amount: int, currency: Currency) -> str:
     """Return an amount with its currency, `$5.00`; a negative one has its sign in front."""
-    decimals = f".{'0' * currency.exponent}" if currency.exponent else ""
-    pattern = f"¤#,##0{decimals};-¤#,##0{decimals}"
     # Figures and sign stay the same in every language: invoices and screens of one business agree.
-    return format_currency(
-        Decimal(amount).scaleb(-currency.exponent),
-        currency.code.upper(),
-        format=pattern,
-        locale="en_US",
-        currency_digits=False,
-    )
+    symbol = _symbol(currency.code)
+    whole, rest = divmod(abs(amount), 10**currency.exponent)
+    decimals = f".{rest:0{currency.exponent}}" if currency.exponent else ""
+    return f"{'-' if amount < 0 else ''}{symbol}{whole:,}{decimals}"
+
+
+@cache
+def _symbol(code: str) -> str:
+    return get_currency_symbol(code.upper(), locale="en_US")
 
 
 def when(instant: datetime) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import metering
@@ -16,6 +17,19 @@ from bot.views import machines as views
 from cloud import deployments, former
 from cloud.cloud_init import USER
 from cloud.models import Deployment
+
+_RUNS = (
+    select(Subscription.id, Subscription.monthly, Interval.billed_from, Interval.ended_at)
+    .outerjoin(Interval, Interval.subscription_id == Subscription.id)
+    .where(Subscription.id.in_(bindparam("bought", expanding=True)))
+)
+
+
+class _Span(NamedTuple):
+    """A time in which something ran."""
+
+    billed_from: datetime
+    ended_at: datetime | None
 
 
 async def deployment(ctx: Context, deployment_id: int) -> View:
@@ -38,26 +52,26 @@ async def describe(session: AsyncSession, row: Deployment, *, now: datetime, ter
 async def describe_all(
     session: AsyncSession, rows: Sequence[Deployment], *, now: datetime, terms: Terms, real: bool
 ) -> list[views.Shown]:
-    """Return deployments as `describe` does, in their order: three questions, however many there are."""
+    """Return deployments as `describe` does, in their order: two questions, however many there are."""
     bought = [row.subscription_id for row in rows]
-    subscriptions = {
-        found.id: found for found in await session.scalars(select(Subscription).where(Subscription.id.in_(bought)))
-    }
-    intervals: dict[int, list[Interval]] = {number: [] for number in bought}
-    for interval in await session.scalars(select(Interval).where(Interval.subscription_id.in_(bought))):
-        intervals[interval.subscription_id].append(interval)
+    monthly: dict[int, int] = {}
+    spans: dict[int, list[metering.Span]] = {number: [] for number in bought}
+    for number, price, billed_from, ended_at in await session.execute(_RUNS, {"bought": bought}):
+        monthly[number] = price
+        if billed_from is not None:
+            spans[number].append(_Span(billed_from, ended_at))
     nodes = await deployments.nodes_of(session, rows)
     month = Month.of(now)
 
     def cost(row: Deployment, until: datetime) -> int:
-        hours = metering.hours_in(intervals[row.subscription_id], month, until)
-        return terms.with_tax(metering.cost(subscriptions[row.subscription_id].monthly, hours, terms.currency))
+        hours = metering.hours_in(spans[row.subscription_id], month, until)
+        return terms.with_tax(metering.cost(monthly[row.subscription_id], hours, terms.currency))
 
     return [
         views.Shown(
             deployment=row,
             nodes=nodes[row.id],
-            monthly=subscriptions[row.subscription_id].monthly,
+            monthly=monthly[row.subscription_id],
             so_far=cost(row, now),
             projected=cost(row, month.end),
             user=former.USER if row.by_hand else USER,

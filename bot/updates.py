@@ -19,7 +19,6 @@ from sqlalchemy.orm import aliased
 from telegram import Bot, Update
 from telegram.error import Conflict, RetryAfter, TelegramError
 from telegram.ext import BaseUpdateProcessor
-from telegram.request import HTTPXRequest
 
 from billing import leases, sql
 from billing.clock import DAY, Clock
@@ -28,6 +27,7 @@ from bot import shapes
 from bot.floods import Intake
 from bot.models import ChatUpdate
 from bot.pace import seconds
+from bot.transport import AiohttpRequest
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ _IN_HAND = 256
 whoever has room, and is no suspect when this process dies."""
 _POLL_SECONDS = 30
 _CONFLICT_SECONDS = 1.0
+_WHOLE = "as it came"
 _SUSPECT = 10
 """An update that was waiting or in hand at so many crashes may be their cause: such are handled one at a time."""
 _ATTEMPTS = 20
@@ -118,8 +119,9 @@ class UpdateStore:
         ]
         async with self._database.transaction() as session:
             await self._hold_lanes(session, {row["lane"] for row in rows})
-            insert = sql.inserting(session, ChatUpdate).values(rows).on_conflict_do_nothing()
-            new = set((await session.execute(insert.returning(sql.table(ChatUpdate).c.id))).scalars()) & set(ours)
+            # Rows beside the statement, not in it: one that holds them is compiled anew each time.
+            insert = sql.inserting(session, ChatUpdate).on_conflict_do_nothing().returning(sql.table(ChatUpdate).c.id)
+            new = set((await session.execute(insert, rows)).scalars()) & set(ours)
             if not new:
                 return new
             elsewhere = self._held_up(_earlier.leased_by.is_distinct_from(self._owner))
@@ -339,30 +341,20 @@ class InOrderPerUser(BaseUpdateProcessor):
         """Nothing to let go of."""
 
 
-class ReadableUpdates(HTTPXRequest):
-    """Fetches updates; of one that the library cannot read only the number is left.
+class WholeUpdates(AiohttpRequest):
+    """Fetches updates, of which the library reads the number alone: they are stored as they came, and read once.
 
-    Otherwise the library gives none of the batch, and Telegram the same batch for ever.
+    Of a batch with one that the library cannot read it would give none, and Telegram the same batch for ever.
     """
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        """Return Telegram's answer, with what cannot be read taken out."""
-        answer = HTTPXRequest.parse_json_payload(payload)
+        """Return Telegram's answer, with each update as what the library does not know."""
+        answer = AiohttpRequest.parse_json_payload(payload)
         result = answer.get("result")
         if isinstance(result, list):
-            answer["result"] = [one if _is_readable(one) else {"update_id": one["update_id"]} for one in result]
+            answer["result"] = [{"update_id": one["update_id"], _WHOLE: one} for one in result]
         return answer
-
-
-def _is_readable(update: dict[str, Any]) -> bool:
-    try:
-        shapes.check(update)
-        Update.de_json(update, None)
-    except Exception as error:  # noqa: BLE001 whatever the library makes of a shape that it does not know
-        log.warning("update %s cannot be read: %s", update["update_id"], error)
-        return False
-    return True
 
 
 async def poll(bot: Bot, store: Intake, leads: asyncio.Event) -> None:
@@ -376,7 +368,7 @@ async def poll(bot: Bot, store: Intake, leads: asyncio.Event) -> None:
         try:
             updates = await bot.get_updates(offset, timeout=_POLL_SECONDS, allowed_updates=ALLOWED)
             if updates:
-                await store.add([update.to_dict() for update in updates], bot)
+                await store.add([update.api_kwargs[_WHOLE] for update in updates], bot)
                 offset = updates[-1].update_id + 1
             wait = 1.0
         except RetryAfter as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import accounts, facts, low_funds, quotes, subscriptions
@@ -25,6 +25,11 @@ from cloud.ssh_keys import fingerprint, generate_host_key
 PROVISION_WITHIN = timedelta(minutes=15)
 """In progress for longer fails (rules.md 3.8)."""
 _SHOWN = (State.IN_PROGRESS, State.SUCCESS, State.DELETING, State.FAILED)
+_MINE = (Deployment.customer_id == bindparam("customer_id"), Deployment.state.in_(_SHOWN))
+_LISTED = (
+    select(Deployment).where(*_MINE, Deployment.kind.in_(bindparam("kinds", expanding=True))).order_by(Deployment.id)
+)
+_NODES = select(Node).where(Node.deployment_id.in_(bindparam("deployments", expanding=True))).order_by(Node.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +146,8 @@ async def named(session: AsyncSession, customer: Customer, name: str) -> Sequenc
 
 async def listed(session: AsyncSession, customer: Customer, kind: Kind | None = None) -> Sequence[Deployment]:
     """Return a customer's deployments that are not deleted, oldest first; of one kind, or all."""
-    query = select(Deployment).where(Deployment.customer_id == customer.id, Deployment.state.in_(_SHOWN))
-    if kind is not None:
-        query = query.where(Deployment.kind == kind)
-    return (await session.scalars(query.order_by(Deployment.id))).all()
+    kinds = list(Kind) if kind is None else [kind]
+    return (await session.scalars(_LISTED, {"customer_id": customer.id, "kinds": kinds})).all()
 
 
 async def count_active(session: AsyncSession, customer: Customer) -> tuple[int, int]:
@@ -166,7 +169,7 @@ async def nodes(session: AsyncSession, deployment: Deployment) -> Sequence[Node]
 async def nodes_of(session: AsyncSession, rows: Sequence[Deployment]) -> dict[int, list[Node]]:
     """Return the machines of deployments, by the deployments' ids; each as `nodes` does."""
     found: dict[int, list[Node]] = {row.id: [] for row in rows}
-    for node in await session.scalars(select(Node).where(Node.deployment_id.in_(found)).order_by(Node.id)):
+    for node in await session.scalars(_NODES, {"deployments": list(found)}):
         found[node.deployment_id].append(node)
     return found
 

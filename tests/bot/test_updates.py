@@ -16,7 +16,7 @@ from billing.clock import ManualClock
 from billing.db import Database
 from bot.demo.telegram.serving import serving
 from bot.models import ChatUpdate
-from bot.updates import ReadableUpdates, UpdateStore, poll
+from bot.updates import UpdateStore, WholeUpdates, poll
 
 CHAT = {"id": 5, "type": "private"}
 ANN = {"id": 5, "is_bot": False, "first_name": "Ann"}
@@ -59,7 +59,9 @@ class Forgetful(UpdateStore):
 async def polling(telegram: Telegram, store: UpdateStore) -> AsyncIterator[None]:
     app = Starlette(routes=[Route("/bot1:a/getUpdates", telegram.answer, methods=["POST"])])
     async with serving(app, before_stop=None) as url:
-        bot = Bot("1:a", base_url=f"{url}/bot", get_updates_request=ReadableUpdates())
+        request = WholeUpdates()
+        await request.initialize()
+        bot = Bot("1:a", base_url=f"{url}/bot", get_updates_request=request)
         leads = asyncio.Event()
         leads.set()
         task = asyncio.create_task(poll(bot, store, leads))
@@ -69,7 +71,7 @@ async def polling(telegram: Telegram, store: UpdateStore) -> AsyncIterator[None]
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await bot._request[0].shutdown()
+            await request.shutdown()
 
 
 async def stored(database: Database) -> dict[int, bool]:
