@@ -16,6 +16,9 @@ from billing.errors import CardNeeded, NotFound
 from billing.gateway import CardDetails
 from billing.models import Card, Customer, Interval, InvoiceLine, Subscription
 
+MOST = 10
+"""Cards of one customer: one attempt to collect goes through all of them."""
+
 _BRANDS = {
     "amex": "American Express",
     "cartes_bancaires": "Cartes Bancaires",

@@ -9,13 +9,13 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import accounts, cards, payment_results, payments, provider
 from billing.clock import Clock
 from billing.db import Database
-from billing.errors import NotFound
+from billing.errors import NotFound, TooMany
 from billing.gateway import (
     CardDetails,
     Charge,
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _OPENING_FOR = timedelta(minutes=2)
 """Longer than the calls that open a page; one that is not open by then is given up."""
+MOST_OPEN = 20
+"""Pages of one customer that are open at once: each is asked for again and again until it ends, after a day."""
 _CHUNK = 50
 _UNFINISHED = (CheckoutStatus.WANTED, CheckoutStatus.OPEN)
 
@@ -85,8 +87,12 @@ class Checkouts:
 
         Raises:
             GatewayError: the provider gave no page. Nothing was promised to anybody: ask again.
+            TooMany: cards, or open pages.
         """
         async with self._database.transaction() as session:
+            await accounts.lock(session, customer_id)
+            if len(await cards.listed(session, customer_id)) >= cards.MOST:
+                raise TooMany("cards", cards.MOST)
             checkout = await want(session, customer_id, CheckoutPurpose.CARD, now=self._clock.now())
         return await self.open(checkout)
 
@@ -226,7 +232,14 @@ class Checkouts:
 async def want(
     session: AsyncSession, customer_id: int, purpose: CheckoutPurpose, *, now: datetime, payment_id: int | None = None
 ) -> Checkout:
-    """Write down a page that is about to be opened; commit, then hand it to `Checkouts.open`."""
+    """Write down a page that is about to be opened; under the customer's lock. Commit, then `Checkouts.open`.
+
+    Raises:
+        TooMany: `MOST_OPEN` are open already.
+    """
+    unfinished = select(func.count()).where(Checkout.customer_id == customer_id, Checkout.status.in_(_UNFINISHED))
+    if (await session.scalar(unfinished) or 0) >= MOST_OPEN:
+        raise TooMany("payment pages", MOST_OPEN)
     checkout = Checkout(
         customer_id=customer_id,
         purpose=purpose,

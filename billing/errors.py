@@ -72,3 +72,13 @@ class OutOfRange(BillingError):
         self.amount = amount
         self.least = least
         self.most = most
+
+
+class TooMany(BillingError):
+    """The customer has as many of a thing as anybody may have at once; one has to go, or to end, first."""
+
+    def __init__(self, what: str, most: int) -> None:
+        """Name the things, and how many there may be."""
+        super().__init__(f"{most} {what} at once, no more")
+        self.what = what
+        self.most = most

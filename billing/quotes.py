@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import catalog, outbox
@@ -21,6 +21,10 @@ KEPT_FOR = DAY
 """How long an order waits for money."""
 MAX_WORKERS = 10
 """Workers of one cluster, besides its control plane (rules.md 3.1)."""
+MOST_OPEN = 50
+"""Offers of one customer that are remembered: far more than anybody has on the screen; the oldest goes first."""
+MOST_KEPT = 5
+"""Orders of one customer that wait for money: each is looked at whenever money comes; the oldest is given up."""
 
 
 class NotSold(BillingError):
@@ -94,7 +98,15 @@ async def offer(session: AsyncSession, customer: Customer, order: Order, now: da
     )
     session.add(quote)
     await session.flush()
+    await _forget_the_oldest(session, customer)
     return quote
+
+
+async def _forget_the_oldest(session: AsyncSession, customer: Customer) -> None:
+    """Have a customer's offers that came to nothing be so many at most."""
+    open_ = (Quote.customer_id == customer.id, Quote.confirmed_at.is_(None), Quote.kept_until.is_(None))
+    oldest = select(Quote.id).where(*open_).order_by(Quote.id.desc()).offset(MOST_OPEN).limit(1).scalar_subquery()
+    await session.execute(delete(Quote).where(*open_, Quote.id <= oldest).execution_options(synchronize_session=False))
 
 
 async def get(session: AsyncSession, customer: Customer, quote_id: int) -> Quote:
@@ -141,6 +153,9 @@ async def keep(session: AsyncSession, quote: Quote, now: datetime) -> None:
     )
     quote.kept_until = now + KEPT_FOR
     await session.flush()
+    waiting = Quote.customer_id == quote.customer_id, Quote.kept_until.is_not(None)
+    beyond = select(Quote.id).where(*waiting).order_by(Quote.id.desc()).offset(MOST_KEPT).limit(1).scalar_subquery()
+    await session.execute(update(Quote).where(*waiting, Quote.id <= beyond).values(kept_until=None))
 
 
 async def forget(session: AsyncSession, quote: Quote) -> None:

@@ -20,6 +20,10 @@ from billing.stripe_units import minimum
 _TIMEOUT_S = 25.0
 """For one call in all. Stripe answers a slow bank within 20 s or so; a webhook tells the rest."""
 
+AT_ONCE = 32
+"""Calls of this process at the same time. Stripe takes 100 a second of an account, and answers most in half a second;
+a bad hour of theirs must not pile up requests here."""
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -53,6 +57,7 @@ class StripeCalls:
         self._currency = currency
         self._webhook_secret = webhook_secret
         self._timeout_s = timeout_s
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._mode = "live" if "_live_" in api_key else "test"
         self._http = stripe.HTTPXClient(timeout=timeout_s)
         self._stripe = stripe.StripeClient(
@@ -124,7 +129,12 @@ class StripeCalls:
             raise
 
     async def _call(self, method: Method, *args: object) -> stripe.StripeObject:
-        """Call the library, and sort what it raises."""
+        """Call the library when there is room, and sort what it raises."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._room.acquire()
+        except TimeoutError as error:
+            raise GatewayBusy("nothing was asked: too many calls wait for Stripe") from error
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -137,6 +147,7 @@ class StripeCalls:
             # The library met something that is not what the API gives: a proxy's page, half an answer.
             raise OutcomeUnknown("Stripe's answer cannot be read") from error
         finally:
+            self._room.release()
             words = method.__qualname__.removesuffix("_async")
             log.debug("stripe %s: %.1f ms", words, 1000 * (asyncio.get_running_loop().time() - began))
 

@@ -1,13 +1,13 @@
 """Screens for what went wrong: what happened, and what to do next."""
 
 from billing.catalog import Item
-from billing.errors import BillingError, Conflict, InsufficientFunds, InvalidAmount, NotFound
+from billing.errors import BillingError, Conflict, InsufficientFunds, InvalidAmount, NotFound, TooMany
 from billing.models import Kind
 from billing.quotes import NotSold
 from bot.callbacks import Press
 from bot.format import code, escape
 from bot.i18n import _
-from bot.links import Deploy, Home
+from bot.links import Cards, Deploy, Home
 from bot.view import Button, Rows, View
 from cloud.offering import NotOffered
 
@@ -103,6 +103,15 @@ def refused(error: BillingError) -> View:
             return _not_sold(_("Kubernetes clusters are not offered here. Nothing was ordered."))
         case NotOffered():
             return _not_sold(_("Public IP addresses are not offered here. Nothing was ordered."))
+        case TooMany(what="cards", most=most):
+            return problem(
+                _("You have {count} cards, which is as many as I keep. Remove one first.").format(count=most),
+                Button(_("💳 Cards"), Cards()),
+            )
+        case TooMany(most=most):
+            return problem(
+                _("{count} payment pages of yours are open. Use one of them, or try again tomorrow.").format(count=most)
+            )
         case Conflict():
             return problem(_("Something changed in the meantime. Please look again."))
     return problem(escape(error))

@@ -11,8 +11,9 @@ from billing import cards, checkouts
 from billing.checkouts import next_look
 from billing.clock import DAY, HOUR, ManualClock
 from billing.db import Database
+from billing.errors import TooMany
 from billing.gateway import GatewayBusy, OutcomeUnknown
-from billing.models import Checkout, CheckoutPurpose, CheckoutStatus, Customer
+from billing.models import Card, Checkout, CheckoutPurpose, CheckoutStatus, Customer
 from tests.billing.shop import MASTERCARD
 from tests.billing.till import Till, open_till
 
@@ -155,3 +156,30 @@ def test_pages_are_asked_for_often_at_first_and_seldom_later() -> None:
     assert told == sorted(told)
     assert polled[0] <= timedelta(seconds=5)
     assert all(alone <= helped for alone, helped in zip(polled, told, strict=True))
+
+
+async def test_only_so_many_pages_are_open_at_once(till: Till) -> None:
+    customer, other = await till.customer(), await till.customer()
+    pages = [await opened(till, customer) for _ in range(checkouts.MOST_OPEN)]
+    with pytest.raises(TooMany):
+        await till.checkouts.open_for_card(customer.id)
+    await opened(till, other)
+    till.stripe.control.pay(pages[0])
+    await till.checkouts.notice(pages[0])
+    await opened(till, customer)
+
+
+async def test_only_so_many_cards_are_kept(till: Till) -> None:
+    customer = await till.customer()
+    async with till.database.transaction() as session:
+        for number in range(cards.MOST):
+            session.add(
+                Card(customer_id=customer.id, provider_id=f"pm_{number}", fingerprint=f"{number}", brand="visa",
+                     last4="4242", expiry_month=12, expiry_year=2030, added_at=till.clock.now())
+            )  # fmt: skip
+    with pytest.raises(TooMany):
+        await till.checkouts.open_for_card(customer.id)
+    async with till.database.transaction() as session:
+        first = (await cards.listed(session, customer.id))[0]
+        await cards.remove(session, customer.id, first.id, now=till.clock.now())
+    await opened(till, customer)

@@ -121,7 +121,30 @@ async def test_a_fresh_quote_has_the_price_of_today(session: AsyncSession, now: 
     assert fresh.id != quote.id
 
 
+async def test_only_so_many_offers_are_remembered(session: AsyncSession, now: datetime) -> None:
+    customer, other = await make_customer(session), await make_customer(session)
+    of_another = await quotes.offer(session, other, SMALL, now)
+    kept = await quotes.offer(session, customer, SMALL, now)
+    await quotes.keep(session, kept, now)
+    used = (await make_subscription(session, customer)).quote_id
+    made = [(await quotes.offer(session, customer, SMALL, now)).id for _ in range(quotes.MOST_OPEN + 3)]
+    left = set(await session.scalars(select(Quote.id)))
+    assert left == {of_another.id, kept.id, used, *made[3:]}
+
+
 # --- kept orders (C2)
+
+
+async def test_only_so_many_orders_wait_for_money(session: AsyncSession, now: datetime) -> None:
+    customer, other = await make_customer(session), await make_customer(session)
+    of_another = await quotes.offer(session, other, SMALL, now)
+    await quotes.keep(session, of_another, now)
+    made = []
+    for number in range(quotes.MOST_KEPT + 2):
+        made.append(await quotes.offer(session, customer, Order(SMALL.item, f"web-{number}"), now))
+        await quotes.keep(session, made[-1], now)
+    assert [quote.id for quote in await quotes.kept(session, customer, now)] == [quote.id for quote in made[2:]]
+    assert len(await quotes.kept(session, other, now)) == 1
 
 
 async def test_an_order_is_kept_for_a_day(session: AsyncSession, now: datetime) -> None:

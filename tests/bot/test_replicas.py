@@ -318,3 +318,14 @@ async def test_a_stop_finishes_what_has_begun_and_gives_back_the_rest(
     await heir.take(BOT)
     assert queued(heir) == [2, 3]
     assert (await handled(sqlite_database))[1]
+
+
+async def test_more_than_fits_waits_in_the_database(sqlite_database: Database, clock: ManualClock) -> None:
+    store, many = UpdateStore(sqlite_database, clock), updates._IN_HAND + 3
+    await store.add([says(number, person=number) for number in range(1, many + 1)], BOT)
+    assert queued(store) == list(range(1, updates._IN_HAND + 1))
+    assert len(await handled(sqlite_database)) == many
+    for number in range(1, updates._IN_HAND + 1):
+        await store.done(number, BOT)
+    await store.take(BOT)
+    assert queued(store) == [updates._IN_HAND + 1, updates._IN_HAND + 2, updates._IN_HAND + 3]

@@ -1,5 +1,6 @@
 """The worker makes the cloud agree with the deployments (rules.md 3.8, 4.1)."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -278,6 +279,29 @@ async def test_machines_wait_for_their_turn_to_boot(small: World) -> None:
     for _ in range(10):
         await worker.tick()
     assert [await small.state(row) for row in rows] == [State.IN_PROGRESS] + [State.SUCCESS] * 4
+
+
+async def test_so_many_are_in_hand_at_once(small: World) -> None:
+    lets, most, now = asyncio.Event(), 0, 0
+
+    class Slow(SimulatedDriver):
+        async def create(self, spec):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 the Protocol says it
+            nonlocal most, now
+            now += 1
+            most = max(most, now)
+            await lets.wait()
+            now -= 1
+            return await super().create(spec)
+
+    rows = [await small.order(f"vm{number}") for number in range(5)]
+    worker = Reconciler(small.database, Slow(small.driver.directory), small.clock, parallel=2)
+    await worker.tick()
+    assert (now, most) == (2, 2)
+    lets.set()
+    for _ in range(10):
+        await worker.tick()
+    assert [await small.state(row) for row in rows] == [State.SUCCESS] * 5
+    assert most == 2
 
 
 # --- deleting
