@@ -8,11 +8,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.context import Context
 from bot.models import Awaiting
 
+_ASKED_IN = "asked_in"
+
 
 async def ask(session: AsyncSession, ctx: Context, what: str, data: dict[str, Any] | None = None) -> None:
     """Wait for a text from this person; it replaces whatever was waited for before."""
-    await session.merge(Awaiting(telegram_id=ctx.customer.telegram_id, what=what, data=data or {}, asked_at=ctx.now))
+    kept = {key: value for key, value in (data or {}).items() if key != _ASKED_IN}
+    await session.merge(Awaiting(telegram_id=ctx.customer.telegram_id, what=what, data=kept, asked_at=ctx.now))
     await session.flush()
+    ctx.asked.append(what)
+
+
+async def asked_in(session: AsyncSession, telegram_id: int, message_id: int) -> None:
+    """Remember which message asks, so that it can go when it is answered."""
+    row = await session.get(Awaiting, telegram_id)
+    if row is not None:
+        row.data = {**row.data, _ASKED_IN: message_id}
+
+
+def question(ctx: Context) -> int | None:
+    """Return the id of the message that asked for what is typed now."""
+    return ctx.awaiting[1].get(_ASKED_IN) if ctx.awaiting else None
 
 
 async def forget(session: AsyncSession, telegram_id: int) -> bool:

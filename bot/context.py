@@ -71,6 +71,7 @@ class Context:
         message: the message whose button was tapped, or `None` when something was typed.
         typed: the message that was typed, or `None` when a button was tapped.
         awaiting: what a free text answers, and what was kept when it was asked for.
+        asked: what its answer waits for as free text; `awaiting.ask` puts it there.
         followed: the deployment, by its id, whose screen the tapped message shows and is redrawn with; 0 for none.
     """
 
@@ -83,6 +84,7 @@ class Context:
     typed: Message | None = None
     awaiting: tuple[str, dict[str, Any]] | None = None
     followed: int = 0
+    asked: list[str] = field(default_factory=list)
 
     @property
     def database(self) -> Database:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from telegram import (
     Update,
     User,
 )
-from telegram.constants import ChatType, MessageEntityType
+from telegram.constants import ChatAction, ChatType, MessageEntityType
 from telegram.error import BadRequest, Forbidden, TelegramError
 
 from billing import accounts, closing
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 _SPINNER_SECONDS = 0.7
 """A tap that takes longer is acknowledged without a word, so that its button stops spinning."""
+_TYPING_SECONDS = 4
+"""The chat shows that somebody types for five."""
 _MONEY_WAITS = (1, 2, 4, 8, 16)
 _NAME = 256
 _TEXT = 4096
@@ -93,13 +96,50 @@ class Dispatcher:
             return  # the chat's own words: something was pinned
         ctx = await self._context(update, user, typed=message)
         with i18n.speaking(ctx.customer.language):
+            async with self._at_work(message.chat.id):
+                try:
+                    paid = message.successful_payment
+                    view = await self._typed(ctx, message) if paid is None else await self._paid(ctx, paid)
+                except Exception as error:  # noqa: BLE001 every error gets an answer
+                    view = errors.answer(error)
+                if view is None:
+                    return
+                shown = await send(self._services.bot, message.chat.id, view)
+            await self._remember_question(ctx, shown.message_id)
+            if ctx.awaiting is not None and not (message.text or "").startswith("/"):
+                await self._take_away(message.chat.id, awaiting.question(ctx))
+
+    async def _remember_question(self, ctx: Context, message_id: int) -> None:
+        if ctx.asked:
+            async with ctx.database.transaction() as session:
+                await awaiting.asked_in(session, ctx.customer.telegram_id, message_id)
+
+    async def _take_away(self, chat_id: int, message_id: int | None) -> None:
+        """Remove a question that was answered: what follows stands below the answer, with buttons of its own."""
+        if message_id is not None:
             try:
-                paid = message.successful_payment
-                view = await self._typed(ctx, message) if paid is None else await self._paid(ctx, paid)
-            except Exception as error:  # noqa: BLE001 every error gets an answer
-                view = errors.answer(error)
-            if view is not None:
-                await send(self._services.bot, message.chat.id, view)
+                await self._services.bot.delete_message(chat_id, message_id)
+            except BadRequest as error:
+                log.info("question %s stays: %s", message_id, error)
+
+    @asynccontextmanager
+    async def _at_work(self, chat_id: int) -> AsyncIterator[None]:
+        """Show that an answer is on its way when it takes longer than a moment."""
+        showing = asyncio.create_task(self._show_typing(chat_id))
+        try:
+            yield
+        finally:
+            showing.cancel()
+
+    async def _show_typing(self, chat_id: int) -> None:
+        await asyncio.sleep(_SPINNER_SECONDS)
+        while True:
+            await asyncio.shield(self._type(chat_id))
+            await asyncio.sleep(_TYPING_SECONDS)
+
+    async def _type(self, chat_id: int) -> None:
+        with suppress(TelegramError):
+            await self._services.bot.send_chat_action(chat_id, ChatAction.TYPING)
 
     async def _from_staff(self, message: Message) -> bool:
         """Pass on what support answers a customer, in the support chat or, by a reply, in an administrator's own."""
@@ -185,20 +225,24 @@ class Dispatcher:
         ctx = await self._context(update, query.from_user, message=message)
         # A tap is answered in any case, or its button spins for a minute: at once, or soon with a word.
         spinner = asyncio.create_task(self._acknowledge_late(query))
-        with i18n.speaking(ctx.customer.language):
-            try:
-                view = await self._pressed(ctx, query.data or "")
-            except Exception as error:  # noqa: BLE001 every error gets an answer
-                view = errors.answer(error)
-        if spinner.cancel():
-            await _acknowledge(query, view.toast if view else "")
-        if view is not None:
-            if ctx.followed and stays_in_place(view) and view.follows != ctx.followed:
-                # Whoever goes on in this message is not thrown back by what happens to the machine.
-                async with ctx.database.transaction() as session:
-                    await deployments.show_in(session, ctx.customer, ctx.followed, None)
-            chat_id = message.chat.id if message else query.from_user.id
-            await show(self._services.bot, chat_id, message, view)
+        chat_id = query.from_user.id
+        async with self._at_work(chat_id):
+            with i18n.speaking(ctx.customer.language):
+                try:
+                    view = await self._pressed(ctx, query.data or "")
+                except Exception as error:  # noqa: BLE001 every error gets an answer
+                    view = errors.answer(error)
+            if spinner.cancel():
+                await _acknowledge(query, view.toast if view else "")
+            if view is not None:
+                await self._answer_tap(ctx, chat_id, view)
+
+    async def _answer_tap(self, ctx: Context, chat_id: int, view: View) -> None:
+        if ctx.followed and stays_in_place(view) and view.follows != ctx.followed:
+            # Whoever goes on in this message is not thrown back by what happens to the machine.
+            async with ctx.database.transaction() as session:
+                await deployments.show_in(session, ctx.customer, ctx.followed, None)
+        await self._remember_question(ctx, await show(self._services.bot, chat_id, ctx.message, view))
 
     async def _pressed(self, ctx: Context, data: str) -> View | None:
         press = unpack(data)

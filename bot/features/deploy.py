@@ -2,13 +2,11 @@
 
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from billing import catalog, facts, outbox, quotes
+from billing import catalog, outbox, quotes
 from billing.catalog import Item
-from billing.models import Kind, Quote
+from billing.models import Kind
 from billing.quotes import Order
-from bot import awaiting, screens, switches
+from bot import awaiting, orders, screens
 from bot.context import Context
 from bot.guards import everyone
 from bot.links import Deploy, ShowQuote
@@ -16,7 +14,7 @@ from bot.router import Answer, Route, answer, command, press
 from bot.view import View
 from bot.views import deploy as views
 from bot.views.deploy import ChooseAddress, ChooseKind, ChooseSize, ChooseWorkers, Confirm, Discard, UseName
-from cloud import deployments, key_ring, names, offering
+from cloud import deployments, names, offering
 from cloud.deployments import Confirmed, Lapsed, NameTaken, NotNow
 from cloud.names import BadName
 
@@ -126,21 +124,14 @@ async def _order(ctx: Context, order: Order) -> View:
             await awaiting.forget(session, ctx.customer.telegram_id)
     if taken:
         return await _ask_name(ctx, order.item, order.workers, like=name, problem=views.taken(name))
-    return await _offer(ctx, quote)
+    return await orders.offer(ctx, quote)
 
 
 async def _show(ctx: Context, press: ShowQuote) -> View:
-    """Show an order that was made before, with a fresh price if the old one has run out."""
-    async with ctx.database.transaction() as session:
-        quote = await quotes.get(session, ctx.customer, press.quote_id)
-        before = quote.monthly
-        if quote.confirmed_at is None:
-            offering.check(ctx.services.able, quotes.order_of(quote).item)
-        if quote.confirmed_at is None and not quotes.is_valid(quote, ctx.now):
-            quote = await quotes.requote(session, ctx.customer, quote, ctx.now)
-    if quote.confirmed_at is not None:
-        return await _confirm(ctx, Confirm(quote_id=quote.id))
-    return await _offer(ctx, quote, before)
+    """Show an order that was made before; of one that was confirmed, what became of it."""
+    async with ctx.database.read() as session:
+        confirmed = (await quotes.get(session, ctx.customer, press.quote_id)).confirmed_at is not None
+    return await (_confirm(ctx, Confirm(quote_id=press.quote_id)) if confirmed else orders.show(ctx, press.quote_id))
 
 
 async def _confirm(ctx: Context, press: Confirm) -> View:
@@ -152,7 +143,7 @@ async def _confirm(ctx: Context, press: Confirm) -> View:
             press.quote_id,
             now=ctx.now,
             terms=ctx.terms,
-            maintenance=await _closed(session, ctx),
+            maintenance=await orders.closed(session, ctx),
             within=timedelta(minutes=ctx.services.settings.provision_minutes),
             able=ctx.services.able,
         )
@@ -168,35 +159,12 @@ async def _confirm(ctx: Context, press: Confirm) -> View:
         case Confirmed(deployment=deployment):
             return await screens.deployment(ctx, deployment.id)
         case Lapsed(fresh=fresh, monthly_before=before):
-            return await _offer(ctx, fresh, before)
+            return await orders.offer(ctx, fresh, before)
         case NotNow(quote=quote, verdict=verdict):
             return views.refused(quote, verdict, ctx.terms)
         case NameTaken(quote=quote, suggestion=suggestion):
             item = quotes.order_of(quote).item
             return await _ask_name(ctx, item, quote.workers, like=suggestion, problem=views.taken(quote.name))
-
-
-async def _offer(ctx: Context, quote: Quote, before: int | None = None) -> View:
-    async with ctx.database.transaction() as session:
-        quote = await quotes.get(session, ctx.customer, quote.id)
-        verdict = await facts.judge(
-            session,
-            ctx.customer,
-            quote,
-            now=ctx.now,
-            terms=ctx.terms,
-            maintenance=await _closed(session, ctx),
-            has_ssh_key=await key_ring.has_key(session, ctx.customer),
-        )
-        if verdict.allowed:
-            return views.offer(quote, ctx.terms, before=before)
-        await quotes.keep(session, quote, ctx.now)
-    return views.refused(quote, verdict, ctx.terms)
-
-
-async def _closed(session: AsyncSession, ctx: Context) -> bool:
-    """Return whether nothing is sold to this person now; administrators work on."""
-    return not ctx.is_admin and await switches.maintenance(session)
 
 
 async def _discard(ctx: Context, press: Discard) -> View:

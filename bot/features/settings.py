@@ -1,12 +1,13 @@
 """`/settings` and `/sshkey`: what a person has set, and their SSH keys (B2)."""
 
 from billing import contacts
-from bot import awaiting
+from billing.errors import BillingError
+from bot import awaiting, orders
 from bot.context import Context
 from bot.guards import everyone
-from bot.links import AddKey, Keys, Settings, ShowQuote
+from bot.links import AddKey, Keys, Settings
 from bot.router import Answer, Route, answer, command, press
-from bot.view import Button, View
+from bot.view import View
 from bot.views import settings as views
 from bot.views.settings import RemoveKey, SettingsData
 from cloud import key_ring
@@ -78,8 +79,15 @@ async def _add(ctx: Context, text: str, data: dict[str, int]) -> View:
     except TooManyKeys:
         return views.too_many_keys(MAX_KEYS)
     quote_id = data.get("quote_id", 0)
-    on = (Button(views.go_on(), ShowQuote(quote_id=quote_id)),) if quote_id else ()
-    return views.key_added(key.fingerprint, *on)
+    return views.key_added(key.fingerprint, await _order(ctx, quote_id) if quote_id else None)
+
+
+async def _order(ctx: Context, quote_id: int) -> View | None:
+    """Return the order that waited for a key, unless it is gone by now."""
+    try:
+        return await orders.show(ctx, quote_id)
+    except BillingError:
+        return None
 
 
 async def _remove(ctx: Context, press: RemoveKey) -> View:

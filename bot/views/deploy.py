@@ -157,7 +157,7 @@ def offer(quote: Quote, terms: Terms, *, before: int | None = None) -> View:
         f"{bold(quote.name)} · {words.item(of, quote.workers)}",
         words.size(of.size),
         "",
-        _price_line(quote.monthly, terms),
+        price_line(quote.monthly, terms),
     ]
     if before is not None and before != quote.monthly:
         lines.append(
@@ -166,14 +166,19 @@ def offer(quote: Quote, terms: Terms, *, before: int | None = None) -> View:
             )
         )
     lines.append(_("The price is held until {time}.").format(time=when(quote.expires_at)))
-    rows: Rows = (
-        (Button(_("✅ Deploy {name}").format(name=quote.name), Confirm(quote_id=quote.id)),),
-        (Button(_("✖️ Cancel"), Discard(quote_id=quote.id)),),
+    return View("\n".join(lines), confirm_or_not(quote.id, quote.name))
+
+
+def confirm_or_not(quote_id: int, name: str) -> Rows:
+    """Return the buttons of an order that can go through."""
+    return (
+        (Button(_("✅ Deploy {name}").format(name=name), Confirm(quote_id=quote_id)),),
+        (Button(_("✖️ Cancel"), Discard(quote_id=quote_id)),),
     )
-    return View("\n".join(lines), rows)
 
 
-def _price_line(monthly: int, terms: Terms) -> str:
+def price_line(monthly: int, terms: Terms) -> str:
+    """Return what a monthly price means by the hour, and that tax is added where it is."""
     text = _("{monthly} a month, about {hourly} per started hour. You pay for the hours, never more than the month.")
     line = text.format(monthly=bold(money(monthly, terms.currency)), hourly=words.hourly(monthly, terms.currency))
     if terms.tax_basis_points:

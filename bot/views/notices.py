@@ -13,9 +13,10 @@ from billing.clock import Month
 from billing.terms import Terms
 from bot.format import bold, money, month, when
 from bot.i18n import _
-from bot.links import AddCard, Cards, Invoices, ShowInvoice, ShowQuote
+from bot.links import AddCard, Cards, Invoices, ShowInvoice
 from bot.view import Button, View
 from bot.views import (
+    deploy,
     notices_account,
     notices_corrections,
     notices_funds,
@@ -59,15 +60,15 @@ def card_gone(facts: Facts, _terms: Terms) -> View:
 def order_ready(facts: Facts, terms: Terms) -> View:
     """An order that waited for money can go through (C2)."""
     item = words.item(Item.parse(facts["item"]), facts["workers"])
-    text = _("🚀 Your order can go through now: {name}, {item}, {amount} a month.").format(
-        name=bold(facts["name"]), item=item, amount=bold(money(facts["monthly"], terms.currency))
-    )
+    text = _("🚀 Your order can go through now: {name}, {item}.").format(name=bold(facts["name"]), item=item)
     if facts["monthly_before"] != facts["monthly"]:
         text += "\n" + _("⚠️ The price was {amount} when you ordered.").format(
             amount=money(facts["monthly_before"], terms.currency)
         )
+    until = _("The price is held until {time}.").format(time=when(datetime.fromisoformat(facts["expires_at"])))
     return View(
-        text, ((Button(_("🚀 Go on with {name}").format(name=facts["name"]), ShowQuote(quote_id=facts["quote_id"])),),)
+        f"{text}\n\n{deploy.price_line(facts['monthly'], terms)}\n{until}",
+        deploy.confirm_or_not(facts["quote_id"], facts["name"]),
     )
 
 

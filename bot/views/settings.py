@@ -1,7 +1,7 @@
 """Settings: one screen with all of them, and SSH keys."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from billing.money import Currency
 from bot.callbacks import Press, button
@@ -170,14 +170,9 @@ def too_many_keys(most: int) -> View:
     )
 
 
-def key_added(fingerprint: str, *next_steps: Button) -> View:
-    """Return the answer to a new key."""
-    return View(
-        _("✅ Key added.") + f"\n{code(fingerprint)}",
-        (*((step,) for step in next_steps), (Button(_("⚙️ Settings"), Settings()), problems.home())),
-    )
-
-
-def go_on() -> str:
-    """Return the words on the button that leads back to an order."""
-    return _("🚀 Go on with the order")
+def key_added(fingerprint: str, order: View | None) -> View:
+    """Return the answer to a new key; with the order that it was missing, if there is one."""
+    done = _("✅ Key added.") + f"\n{code(fingerprint)}"
+    if order is not None:
+        return replace(order, text=f"{done}\n\n{order.text}")
+    return View(done, ((Button(_("⚙️ Settings"), Settings()), problems.home()),))

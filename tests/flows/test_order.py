@@ -3,16 +3,19 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from billing.clock import ManualClock
 from billing.models import Subscription
+from bot import dispatch
 from bot.demo.telegram import Person
 from cloud.drivers.base import Capabilities
 from cloud.drivers.simulated import SimulatedDriver
 from cloud.models import Deployment
+from tests.flows.presses import handled
 from tests.flows.world import DECLINED, DECLINES_LATER, KEY, VISA, World, open_world
 
 
@@ -78,6 +81,51 @@ async def test_a_bad_name_is_asked_again_with_one_that_would_do(world: World, na
     await ann.wait_for_text("❌", "What shall it be called")
     await ann.send("fine")
     await ann.wait_for_text("fine", "$5.00", "held until")
+
+
+async def test_what_is_typed_takes_the_place_of_its_question(world: World) -> None:
+    """One message shows where an order stands, whether its steps are tapped or typed."""
+    ann = world.person()
+    await ann.start()
+    await ann.send("/deploy")
+    for question, choice in (("What would", "Machine"), ("Which size", "small"), ("public IP", "No public IP")):
+        await ann.wait_for_text(question)
+        await ann.press(choice)
+    await ann.wait_for_text("What shall it be called")
+    await ann.send("web_1")
+    await ann.wait_for_text("❌", "What shall it be called")
+    await ann.send("web")
+    await ann.wait_for_text("web", "no SSH key")
+    await ann.press("Add an SSH key")
+    await ann.wait_for_text("Send me your public SSH key")
+    await ann.send("ssh-rsa AAAA")
+    await ann.wait_for_text("❌", "ssh-keygen")
+    await ann.send(KEY)
+    await ann.wait_for_text("Key added", "web", "cannot be deployed yet", "card is missing")
+    await handled(world)
+    assert [message.text.split()[0] for message in ann.messages if message.from_bot] == ["👋", "✅"]
+
+
+async def test_typing_is_shown_while_an_answer_takes_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed or tapped; here a moment is no time at all."""
+    monkeypatch.setattr(dispatch, "_SPINNER_SECONDS", 0)
+    events = world.telegram.state.events
+    ann = await with_key(world.person())
+    seen = events.revision
+    await ann.send("/addcard")
+    await ann.wait_for_text("payment page")
+    assert await events.until(lambda: types(events.since(seen)), 10)
+    await ann.press("Cards")
+    await ann.wait_for_text("no card yet")
+    seen = events.revision
+    await ann.press("Add a card")
+    await ann.wait_for_text("payment page")
+    assert await events.until(lambda: types(events.since(seen)), 10)
+
+
+def types(events: list[dict[str, Any]] | None) -> bool:
+    """Whether the bot was seen typing."""
+    return any(event["type"] == "action" and event["action"] == "typing" for event in events or [])
 
 
 async def test_a_taken_name_is_told_with_a_free_one(world: World) -> None:
