@@ -55,7 +55,10 @@ def _qemu(settings: Settings) -> Driver:
     from cloud.drivers.qemu.download import Download  # noqa: PLC0415 only where it is used
     from cloud.drivers.qemu.driver import QemuDriver  # noqa: PLC0415
     from cloud.drivers.qemu.options import QemuOptions  # noqa: PLC0415
+    from cloud.drivers.qemu.uplink import Uplink  # noqa: PLC0415
 
+    router = settings.qemu_gateway
+    uplink = Uplink(settings.qemu_bridge, str(router.ip), router.network.prefixlen) if router else None
     return QemuDriver(
         settings.data_dir / "qemu",
         image=Download(settings.image, settings.image_sha256) if settings.image_sha256 else settings.image,
@@ -64,6 +67,7 @@ def _qemu(settings: Settings) -> Driver:
             host=settings.machine_host,
             bind=settings.machine_bind,
             public_ips=settings.public_ips,
+            uplink=uplink,
             memory_mb_max=settings.machine_memory_mb,
         ),
     )

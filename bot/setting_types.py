@@ -6,7 +6,7 @@ Errors are `ValueError`s whose text completes "NAME: expected …". The value is
 import re
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import IPv4Interface, ip_address
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -158,6 +158,19 @@ def ip_addresses(text: str) -> tuple[str, ...]:
         return tuple(str(ip_address(word.strip())) for word in text.split(",") if word.strip())
     except ValueError:
         raise ValueError("IP addresses of this machine, separated by commas") from None
+
+
+def device_name(text: str) -> str:
+    """Return the name of a network device of this host, or nothing."""
+    return _matching(r"[\w.-]{0,15}", text, "the name of a bridge of this machine, such as br0")
+
+
+def gateway(text: str) -> IPv4Interface | None:
+    """Return a router's address with the length of its network's prefix, or nothing."""
+    try:
+        return IPv4Interface(text) if text else None
+    except ValueError:
+        raise ValueError("a router's IPv4 address and the length of the prefix, such as 203.0.113.1/24") from None
 
 
 def words(value: object) -> object:

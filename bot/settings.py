@@ -7,6 +7,7 @@ what is expected; a value is never part of that line, since it may be a secret.
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Interface, ip_address
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -150,6 +151,10 @@ class Settings(CloudSettings, DatabaseSettings):
     image_dir: Path | None = None
     """Where images are kept, if not under `data_dir`."""
     public_ips: Annotated[tuple[str, ...], NoDecode, _read(types.ip_addresses)] = ()
+    qemu_bridge: Annotated[str, _read(types.device_name)] = ""
+    """The bridge of this host that machines with a public IP are plugged into."""
+    qemu_gateway: Annotated[IPv4Interface | None, _read(types.gateway)] = None
+    """The router of that bridge's network, with the length of the prefix."""
     machine_host: str = "127.0.0.1"
     """The name or address of this machine that customers are told."""
     machine_bind: str = "127.0.0.1"
@@ -179,6 +184,7 @@ class Settings(CloudSettings, DatabaseSettings):
             raise ValueError(f"MAIL_FROM is missing: with SMTP_URL, expected {types.A_SENDER}")
         if bool(self.image_sha256) != ("://" in self.image):
             raise ValueError("IMAGE_SHA256: expected the checksum of the file at IMAGE if that is a URL, else nothing")
+        self._bridge_fits()
         terms = self.terms()
         plain = terms.currency.plain
         if terms.topup_least < terms.card_minimum:
@@ -188,6 +194,16 @@ class Settings(CloudSettings, DatabaseSettings):
         if terms.stars_rate % terms.currency.step:
             raise ValueError(f"STARS_RATE: expected a multiple of {terms.currency.step}, the least that can be charged")
         return self
+
+    def _bridge_fits(self) -> None:
+        if bool(self.qemu_bridge) != bool(self.qemu_gateway):
+            raise ValueError("QEMU_GATEWAY: expected the router of QEMU_BRIDGE's network, such as 203.0.113.1/24")
+        if self.qemu_gateway:
+            network = self.qemu_gateway.network
+            taken = {self.qemu_gateway.ip, network.network_address, network.broadcast_address}
+            addresses = [ip_address(text) for text in self.public_ips]
+            if not addresses or not all(address in network and address not in taken for address in addresses):
+                raise ValueError(f"PUBLIC_IPS: expected free addresses of {network}, for QEMU_BRIDGE")
 
     def terms(self) -> Terms:
         """Return the terms of business; what is not set follows from the currency."""

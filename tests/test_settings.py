@@ -118,6 +118,8 @@ def test_the_example_shows_the_defaults() -> None:
         ("COMPUTE", "cloud", "one of qemu, proxmox, hetzner, libcloud or simulated"),
         ("LOG_FORMAT", "xml", "one of text or json"),
         ("PUBLIC_IPS", "192.0.2.1, host", "IP addresses of this machine, separated by commas"),
+        ("QEMU_BRIDGE", "the first one", "the name of a bridge of this machine, such as br0"),
+        ("QEMU_GATEWAY", "br0", "a router's IPv4 address and the length of the prefix, such as 203.0.113.1/24"),
         ("MACHINE_MEMORY_MB", "63", "64 or more"),
         ("PROVISION_MINUTES", "0.5", "a whole number"),
         ("K3S_VERSION", "latest", "a version of k3s such as v1.33.4+k3s1"),
@@ -129,6 +131,16 @@ def test_the_example_shows_the_defaults() -> None:
 )
 def test_a_malformed_setting_is_named_with_what_is_expected(name: str, text: str, expected: str) -> None:
     assert complaint(**{name: text}) == f"{name}: expected {expected}"
+
+
+@pytest.mark.parametrize("public_ips", ["", "203.0.113.1", "203.0.113.0", "198.51.100.2", "203.0.113.9, 2001:db8::1"])
+def test_a_bridge_needs_its_router_and_addresses_of_its_network(public_ips: str) -> None:
+    assert complaint(QEMU_BRIDGE="br0").startswith("QEMU_GATEWAY: expected the router")
+    assert complaint(QEMU_GATEWAY="203.0.113.1/24").startswith("QEMU_GATEWAY: expected the router")
+    whole = {"QEMU_BRIDGE": "br0", "QEMU_GATEWAY": "203.0.113.1/24"}
+    expected = "PUBLIC_IPS: expected free addresses of 203.0.113.0/24, for QEMU_BRIDGE"
+    assert complaint(**whole, PUBLIC_IPS=public_ips) == expected
+    assert load(**whole, PUBLIC_IPS="203.0.113.9").qemu_bridge == "br0"
 
 
 def test_in_memory_databases_are_refused_with_the_reason() -> None:

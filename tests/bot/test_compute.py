@@ -13,6 +13,7 @@ from cloud.drivers.libcloud import LibcloudDriver
 from cloud.drivers.proxmox import ProxmoxDriver
 from cloud.drivers.qemu import QemuDriver
 from cloud.drivers.qemu.download import Download
+from cloud.drivers.qemu.uplink import Uplink
 
 BASE = {"BOT_TOKEN": "123456:a-token", "STRIPE_API_KEY": "sk_test_key"}
 PROXMOX = {
@@ -69,6 +70,14 @@ def load(texts: dict[str, str]) -> Settings:
 async def test_each_cloud_has_its_driver(texts: dict[str, str], driver: type) -> None:
     made = make_driver(load(texts))
     assert type(made) is driver
+    await made.close()
+
+
+async def test_a_bridge_comes_with_its_router() -> None:
+    texts = {"QEMU_BRIDGE": "br0", "QEMU_GATEWAY": "203.0.113.1/24", "PUBLIC_IPS": "203.0.113.9"}
+    made = make_driver(load(texts))
+    assert isinstance(made, QemuDriver)
+    assert made.options.uplink == Uplink("br0", "203.0.113.1", 24)
     await made.close()
 
 

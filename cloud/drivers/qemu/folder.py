@@ -40,6 +40,7 @@ class Record:
         trouble: why the last start failed, empty if it did not.
         private_ip: its address in its private network, empty if it is in none.
         ports: the ports of its spec, each with the one at `bind` that leads there.
+        bridge: the host's bridge that it is plugged into with `bind` as its own address; empty if ports lead to it.
     """
 
     spec: MachineSpec
@@ -53,6 +54,7 @@ class Record:
     trouble: str = ""
     private_ip: str = ""
     ports: tuple[tuple[int, int], ...] = ()
+    bridge: str = ""
 
     @property
     def addresses(self) -> set[tuple[str, int]]:

@@ -4,20 +4,20 @@ Each function may be interrupted anywhere and called again; `Folder` says what w
 machine's lock.
 """
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cloud.drivers.base import MachineSpec, Refused
+from cloud.drivers.base import MachineSpec, Refused, TryAgain
 from cloud.drivers.files import check_name, locked
-from cloud.drivers.qemu import capacity, image, lan, network, process
+from cloud.drivers.qemu import capacity, image, lan, network, process, tap, uplink
 from cloud.drivers.qemu.accel import kvm_works
-from cloud.drivers.qemu.command import command_line
+from cloud.drivers.qemu.command import Devices, command_line
 from cloud.drivers.qemu.folder import Folder, Phase, Record, boot_id
 from cloud.drivers.qemu.network import Address
 from cloud.drivers.qemu.options import QemuOptions
-from cloud.drivers.qemu.seed import seed
+from cloud.drivers.qemu.seed import Outside, seed
 from cloud.drivers.qemu.tools import ToolFailed, run
 
 
@@ -71,6 +71,7 @@ class Host:
                 memory_mb=self.options.memory_mb(spec.memory_mb),
                 private_ip=_private_ip(spec, others),
                 ports=ports,
+                bridge=address.bridge,
             )
             capacity.check_room(self.room(), others, record)
             return self.folder(spec.name).write(record)
@@ -127,22 +128,40 @@ class Host:
             image.make_disk(boot, folder.disk, record.spec.disk_gb)
         if not folder.seed.exists():
             draft = folder.seed.with_suffix(".draft")
-            draft.write_bytes(seed(record.spec, record.private_ip))
+            draft.write_bytes(seed(record.spec, record.private_ip, self._outside(record)))
             draft.replace(folder.seed)
         folder.pidfile.unlink(missing_ok=True)
         folder.control.unlink(missing_ok=True)
         isolation = network.isolate(self.options.user)
         kvm = kvm_works(boot)
-        with self._plugged(record.spec) as device:
-            command = command_line(folder, record, boot, isolation, kvm=kvm, lan=device)
+        with self._plugged(record) as devices:
+            command = command_line(folder, record, boot, isolation, kvm=kvm, devices=devices)
             try:
-                run("nice", *command, cwd=folder.path, pass_fds=() if device is None else (device,))
+                run("nice", *command, cwd=folder.path, pass_fds=devices.all())
             except ToolFailed as error:
                 raise ToolFailed("QEMU", error.output) from error
 
-    def _plugged(self, spec: MachineSpec) -> AbstractContextManager[int | None]:
-        """Return the open device of a machine's private network, if it is in one."""
-        return nullcontext() if spec.network is None else lan.plugged(lan.bridge_of(self.machines, spec.network))
+    def _outside(self, record: Record) -> Outside | None:
+        """Return what a machine must know of the public network that it is in, if it is in one."""
+        if not record.bridge:
+            return None
+        if self.options.uplink is None or self.options.uplink.bridge != record.bridge:
+            raise TryAgain(f"The machine {record.spec.name} belongs on the bridge {record.bridge}, which is not set.")
+        return Outside(record.bind, self.options.uplink, network.resolvers_for_guests())
+
+    @contextmanager
+    def _plugged(self, record: Record) -> Iterator[Devices]:
+        """Hold the open devices of a machine that is about to start."""
+        with ExitStack() as held:
+            public = private = None
+            if record.bridge:
+                uplink.need(record.bridge)
+                with locked(self.machines / ".lock"):  # whoever comes later knows of more machines
+                    uplink.guard(self.machines, {other.bind for other in self._records() if other.bridge})
+                public = held.enter_context(tap.plugged(record.bridge, uplink.device_of(self.machines, record.bind)))
+            if record.spec.network is not None:
+                private = held.enter_context(lan.plugged(lan.bridge_of(self.machines, record.spec.network)))
+            yield Devices(public, private)
 
     def leave(self, record: Record) -> None:
         """Remove what a machine that is being deleted leaves of its private network when it was the last one in it."""
@@ -160,7 +179,9 @@ class Host:
             return record
         with locked(self.machines / ".lock"):
             address, ports = self._choose(record.spec, self._records())
-            return replace(record, bind=address.bind, host=address.host, port=address.port, ports=ports)
+            return replace(
+                record, bind=address.bind, host=address.host, port=address.port, ports=ports, bridge=address.bridge
+            )
 
     def _records(self, *, but: str = "") -> list[Record]:
         found = (self.folder(name).read() for name in self.names() if name != but)
@@ -179,6 +200,8 @@ class Host:
         if ready:
             kvm = kvm_works(image.prepare(self.image, self.images))
             boots = "KVM" if kvm else "software emulation (KVM does not boot a guest here)"
+        if self.options.uplink is not None:
+            uplink.need(self.options.uplink.bridge)
         left = self.room_left()
         cap = self.options.memory_mb_max
         parts = [
@@ -186,6 +209,7 @@ class Host:
             f"room for {left.memory_mb} MiB of memory, {left.vcpus} processors, {left.disk_gb} GiB of disk",
             f"guests get at most {cap} MiB whatever they are sold as" if cap else "",
             network.isolate(self.options.user).note,
+            f"public addresses on {self.options.uplink.bridge}" if self.options.uplink else "",
         ]
         return "; ".join(part for part in parts if part)
 

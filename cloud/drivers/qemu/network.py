@@ -21,6 +21,8 @@ from cloud.drivers.qemu.options import QemuOptions
 from cloud.drivers.qemu.tools import run
 
 _RESOLVER = Path("/etc/resolv.conf")
+_BEHIND_RESOLVER = Path("/run/systemd/resolve/resolv.conf")
+"""Whom systemd's own resolver asks, which is all that the file above names then."""
 _SSH = 22
 _GREETING = b"SSH-"
 _PRIVATE_V4 = (
@@ -47,11 +49,15 @@ class Isolation:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a machine's SSH server is reached: listens at `bind`:`port`, customers are told `host`."""
+    """Where a machine's SSH server is reached: listens at `bind`:`port`, customers are told `host`.
+
+    `bridge` is the host's bridge that the machine is in with this address itself; empty: ports of the host lead to it.
+    """
 
     bind: str
     host: str
     port: int
+    bridge: str = ""
 
 
 def isolate(user: str) -> Isolation:
@@ -61,18 +67,19 @@ def isolate(user: str) -> Isolation:
         return Isolation("", restricted=True, note=f"not root, {cut_off}")
     uid = _system_user(user)
     try:
-        run("nft", "-f", "-", input_text=rules(user, uid, _resolvers()))
+        # QEMU asks the host's name servers on behalf of its guests.
+        run("nft", "-f", "-", input_text=rules(user, uid, _name_servers(_RESOLVER)))
     except TryAgain as error:
         return Isolation(user, restricted=True, note=f"no firewall here ({error}), {cut_off}")
     return Isolation(user, restricted=False, note=f"guests run as {user}, kept from this host and private networks")
 
 
-def rules(user: str, uid: int, resolvers: Iterable[str]) -> str:
+def rules(user: str, uid: int, name_servers: Iterable[str]) -> str:
     """Return the firewall's table for nft; loading it replaces the one before at once."""
     table = f"inet {user.replace('-', '_')}"
     allowed = [
-        f"{'ip6' if ':' in resolver else 'ip'} daddr {resolver} meta l4proto {{ tcp, udp }} th dport 53 accept"
-        for resolver in resolvers
+        f"{'ip6' if ':' in server else 'ip'} daddr {server} meta l4proto {{ tcp, udp }} th dport 53 accept"
+        for server in name_servers
     ]
     lines = [
         "type filter hook output priority filter; policy accept;",
@@ -119,6 +126,8 @@ def choose_address(*, public: bool, taken: Collection[tuple[str, int]], options:
     used = {bind for bind, _ in taken}
     for ip in options.public_ips:
         if ip not in used:
+            if options.uplink is not None:
+                return Address(ip, ip, _SSH, options.uplink.bridge)
             for port in (_SSH, *options.ports):
                 if _can_listen(ip, port):
                     return Address(ip, ip, port)
@@ -128,11 +137,13 @@ def choose_address(*, public: bool, taken: Collection[tuple[str, int]], options:
 def choose_port(
     address: Address, wanted: int, *, taken: Collection[tuple[str, int]], options: QemuOptions, own: bool
 ) -> int:
-    """Return a free port at a machine's address; the wanted one, if the address is its own.
+    """Return a free port at a machine's address; the wanted one, if the address is its own and that is free.
 
     Raises:
         OutOfCapacity: none is left.
     """
+    if address.bridge:
+        return wanted
     for port in [wanted, *options.ports] if own else options.ports:
         if (address.bind, port) not in taken and _can_listen(address.bind, port):
             return port
@@ -172,9 +183,14 @@ def _system_user(user: str) -> int:
         return pwd.getpwnam(user).pw_uid
 
 
-def _resolvers() -> list[str]:
-    """Return the name servers that the host uses: QEMU asks them on behalf of its guests."""
-    lines = _RESOLVER.read_text().splitlines() if _RESOLVER.exists() else []
+def resolvers_for_guests() -> tuple[str, ...]:
+    """Return the name servers of this host that others than itself can ask."""
+    found = dict.fromkeys([*_name_servers(_BEHIND_RESOLVER), *_name_servers(_RESOLVER)])
+    return tuple(address for address in found if not ipaddress.ip_address(address).is_loopback)
+
+
+def _name_servers(file: Path) -> list[str]:
+    lines = file.read_text().splitlines() if file.exists() else []
     words = [line.split() for line in lines]
     found = [parts[1].partition("%")[0] for parts in words if len(parts) > 1 and parts[0] == "nameserver"]
     return [address for address in found if _is_address(address)]

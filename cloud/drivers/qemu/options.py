@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass, field
 
+from cloud.drivers.qemu.uplink import Uplink
+
 _FIRST_PORT, _LAST_PORT = 20000, 29999  # below the range that Linux hands out by itself
 
 
@@ -13,7 +15,9 @@ class QemuOptions:
     Attributes:
         host: the name or address of this host that customers are told; machines without public IP are behind it.
         bind: the address that forwarded ports listen on.
-        public_ips: addresses of this host that machines with a public IP get, one each.
+        public_ips: addresses that machines with a public IP get, one each: of this host, or free ones on `uplink`.
+        uplink: the network that machines with a public IP are in themselves; `None`: only their SSH port is
+            forwarded to them.
         ports: the ports that machines without public IP get.
         memory_mb_max: a guest gets at most this much memory whatever it is sold as, for demos; `None`: no cap.
         memory_overcommit: sold memory as a multiple of the host's.
@@ -29,6 +33,7 @@ class QemuOptions:
     host: str = "127.0.0.1"
     bind: str = "127.0.0.1"
     public_ips: tuple[str, ...] = ()
+    uplink: Uplink | None = None
     ports: range = range(_FIRST_PORT, _LAST_PORT + 1)
     memory_mb_max: int | None = None
     memory_overcommit: float = 1.0

@@ -7,9 +7,10 @@ plain files beside them. Written here because the format is simple and no tool t
 import json
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cloud.drivers.base import MachineSpec
-from cloud.drivers.qemu.lan import mac_of, with_bits
+from cloud.drivers.qemu import lan, uplink
 
 SECTOR = 2048
 _DESCRIPTORS = 16  # sectors that the format leaves to the system in front of the descriptors
@@ -21,21 +22,42 @@ _NO_DATE = b"0" * 16 + b"\x00"
 
 
 OUTSIDE_MAC = "52:54:00:12:34:56"
-"""The hardware address of every guest's way out, which only its own QEMU sees."""
+"""The hardware address of the way out of a guest that ports of the host lead to: only its own QEMU sees it."""
 
 
-def seed(spec: MachineSpec, private_ip: str = "") -> bytes:
-    """Return the image for a machine: cloud-init's two or three files and the tiny guest's four or five.
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The network card of a guest that is in a public network itself: its address there, and what it must know."""
 
-    `private_ip` is its address in its private network, if it is in one.
+    address: str
+    network: uplink.Uplink
+    resolvers: tuple[str, ...]
+
+    @property
+    def with_bits(self) -> str:
+        """The address as a guest must set it."""
+        return f"{self.address}/{self.network.bits}"
+
+
+def seed(spec: MachineSpec, private_ip: str = "", outside: Outside | None = None) -> bytes:
+    """Return the image for a machine: cloud-init's files, and the tiny guest's beside them.
+
+    Args:
+        spec: who the guest is.
+        private_ip: its address in its private network, if it is in one.
+        outside: its public network, if it is in one; otherwise its way out tells it all by DHCP.
     """
-    lan: dict[str, bytes] = {}
+    network: dict[str, bytes] = {}
+    if private_ip or outside:
+        network["network-config"] = _network_config(spec.name, private_ip, outside)
     if private_ip:
-        address = with_bits(private_ip)
-        lan = {"private": f"{address}\n".encode(), "network-config": _network_config(spec.name, address)}
+        network["private"] = f"{lan.with_bits(private_ip)}\n".encode()
+    if outside:
+        servers = " ".join(outside.resolvers)
+        network["public"] = f"{outside.with_bits}\n{outside.network.gateway}\n{servers}\n".encode()
     return iso9660(
         {
-            **lan,
+            **network,
             "user-data": spec.user_data.encode(),
             "meta-data": f"instance-id: {spec.name}\nlocal-hostname: {spec.hostname}\n".encode(),
             "hostname": f"{spec.hostname}\n".encode(),
@@ -46,11 +68,24 @@ def seed(spec: MachineSpec, private_ip: str = "") -> bytes:
     )
 
 
-def _network_config(name: str, address: str) -> bytes:
-    """Return how cloud-init sets up the guest's two network cards."""
-    outside = {"match": {"macaddress": OUTSIDE_MAC}, "set-name": "eth0", "dhcp4": True}
-    lan = {"match": {"macaddress": mac_of(name)}, "set-name": "eth1", "addresses": [address]}
-    return json.dumps({"version": 2, "ethernets": {"eth0": outside, "eth1": lan}}, indent=1).encode()
+def _network_config(name: str, private_ip: str, outside: Outside | None) -> bytes:
+    """Return how cloud-init sets up the guest's network cards."""
+    mac = uplink.mac_of(outside.address) if outside else OUTSIDE_MAC
+    cards: dict[str, object] = {"eth0": {"match": {"macaddress": mac}, "set-name": "eth0", **_way_out(outside)}}
+    if private_ip:
+        match = {"macaddress": lan.mac_of(name)}
+        cards["eth1"] = {"match": match, "set-name": "eth1", "addresses": [lan.with_bits(private_ip)]}
+    return json.dumps({"version": 2, "ethernets": cards}, indent=1).encode()
+
+
+def _way_out(outside: Outside | None) -> dict[str, object]:
+    if outside is None:
+        return {"dhcp4": True}
+    return {
+        "addresses": [outside.with_bits],
+        "routes": [{"to": "0.0.0.0/0", "via": outside.network.gateway}],  # `default` is too new for some
+        "nameservers": {"addresses": list(outside.resolvers)},
+    }
 
 
 def iso9660(files: Mapping[str, bytes], label: str = "cidata") -> bytes:

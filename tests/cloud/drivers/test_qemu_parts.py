@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import struct
 import sys
 from dataclasses import replace
@@ -13,16 +12,17 @@ import pytest
 
 from cloud.drivers.base import MachineSpec, OutOfCapacity, TryAgain
 from cloud.drivers.files import locked, try_lock, write_atomic
-from cloud.drivers.qemu import QemuDriver, accel, lan, network, process, tools
+from cloud.drivers.qemu import accel, lan, process, tools, uplink
 from cloud.drivers.qemu.boots import Slots
 from cloud.drivers.qemu.capacity import Room, check_room, used_room
-from cloud.drivers.qemu.command import command_line
+from cloud.drivers.qemu.command import Devices, command_line
 from cloud.drivers.qemu.folder import Folder, Phase, Record
 from cloud.drivers.qemu.image import Image, load, prepare
 from cloud.drivers.qemu.initramfs import Archive
-from cloud.drivers.qemu.network import Isolation, choose_address, rules
+from cloud.drivers.qemu.network import Isolation
 from cloud.drivers.qemu.options import QemuOptions
-from cloud.drivers.qemu.seed import SECTOR, iso9660, seed
+from cloud.drivers.qemu.seed import SECTOR, Outside, iso9660, seed
+from cloud.drivers.qemu.uplink import Uplink
 
 SPEC = MachineSpec(
     "m-1", "web", 2, 4096, 50, public=False, authorized_keys=("key a", "key b"), user="ann", host_key="PEM\n",
@@ -75,6 +75,18 @@ def test_the_seed_of_a_node_tells_of_both_its_cards() -> None:
     assert cards["eth0"]["match"] != cards["eth1"]["match"] == {"macaddress": lan.mac_of("m-1")}
 
 
+def test_the_seed_of_a_machine_on_a_bridge_tells_it_all_that_dhcp_would() -> None:
+    network = Uplink("br0", "203.0.113.1", 24)
+    _, files = read_iso(seed(SPEC, outside=Outside("203.0.113.9", network, ("192.0.2.53", "192.0.2.54"))))
+    assert files["public"] == b"203.0.113.9/24\n203.0.113.1\n192.0.2.53 192.0.2.54\n"
+    (card,) = json.loads(files["network-config"])["ethernets"].values()
+    assert card["match"] == {"macaddress": uplink.mac_of("203.0.113.9")}
+    assert card["addresses"] == ["203.0.113.9/24"]
+    assert card["routes"] == [{"to": "0.0.0.0/0", "via": "203.0.113.1"}]
+    assert card["nameservers"] == {"addresses": ["192.0.2.53", "192.0.2.54"]}
+    assert "private" not in files
+
+
 @pytest.mark.parametrize("size", [0, 1, SECTOR - 1, SECTOR, SECTOR + 1, 70000])
 def test_a_file_of_any_size_comes_back(size: int) -> None:
     data = os.urandom(size)
@@ -113,7 +125,9 @@ def test_an_initramfs_is_a_cpio_archive_with_its_directories() -> None:
 
 def words(isolation: Isolation, *, kvm: bool = False, image: Image | None = None) -> list[str]:
     image = image or Image("img", "img/kernel", "img/initrd", "quiet", "")
-    return [str(word) for word in command_line(Folder(Path("/x/m-1")), RECORD, image, isolation, kvm=kvm)]
+    return [
+        str(word) for word in command_line(Folder(Path("/x/m-1")), RECORD, image, isolation, kvm=kvm, devices=Devices())
+    ]
 
 
 def test_the_command_confines_the_guest() -> None:
@@ -128,7 +142,8 @@ def test_a_node_has_a_second_card_and_its_way_out_is_not_called_10() -> None:
     """What looks for its address in the private network takes the one that begins with 10."""
     record = replace(RECORD, private_ip="10.64.0.2", ports=((6443, 20001),))
     image = Image("img", "img/kernel", "img/initrd", "quiet", "")
-    command = [str(word) for word in command_line(Folder(Path("/x/m-1")), record, image, WALLED, kvm=False, lan=7)]
+    folder, devices = Folder(Path("/x/m-1")), Devices(lan=7)
+    command = [str(word) for word in command_line(folder, record, image, WALLED, kvm=False, devices=devices)]
     (outside,) = [word for word in command if word.startswith("user,")]
     assert outside.endswith(",hostfwd=tcp:127.0.0.1:20001-:6443,net=192.168.127.0/24")
     assert "tap,id=lan,fd=7" in command
@@ -136,31 +151,17 @@ def test_a_node_has_a_second_card_and_its_way_out_is_not_called_10() -> None:
     assert "tap" not in " ".join(words(WALLED))
 
 
-def test_networks_do_not_share_a_bridge() -> None:
-    """Neither two of one installation, nor those of two on one host; and the kernel takes the name."""
-    names = {lan.bridge_of(Path(at), network) for at in ("/a", "/b") for network in ("k8s-1", "k8s-2")}
-    assert len(names) == 4
-    assert all(len(name) <= 15 for name in names)
-
-
-def test_addresses_in_a_network_run_out() -> None:
-    taken = {"10.64.0.2", "10.64.0.4"}
-    assert lan.choose_address(taken) == "10.64.0.3"
-    with pytest.raises(OutOfCapacity):
-        lan.choose_address({f"10.64.0.{number}" for number in range(256)})
-
-
-def test_without_the_right_to_make_networks_there_are_no_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert not lan.available()
-
-
-async def test_clusters_need_more_than_the_tiny_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for networks in (True, False):
-        monkeypatch.setattr(lan, "available", lambda networks=networks: networks)
-        for image in ("tiny", "debian"):
-            able = await QemuDriver(tmp_path, image=image).capabilities()
-            assert (able.private_network, able.clusters) == (networks, networks and image == "debian")
+def test_a_machine_on_a_bridge_has_one_card_with_an_address_of_its_own() -> None:
+    record = replace(RECORD, bind="203.0.113.9", bridge="br0")
+    image = Image("img", "img/kernel", "img/initrd", "quiet", "")
+    folder, devices = Folder(Path("/x/m-1")), Devices(uplink=8)
+    command = [str(word) for word in command_line(folder, record, image, WALLED, kvm=False, devices=devices)]
+    assert [word for word in command if "id=net" in word or "netdev=net" in word] == [
+        "tap,id=net,fd=8",
+        "virtio-net-pci,netdev=net,romfile=,mac=02:76:cb:00:71:09",
+    ]
+    assert "hostfwd" not in " ".join(command)
+    assert devices.all() == (8,)
 
 
 def test_without_walls_the_guest_is_cut_off() -> None:
@@ -211,64 +212,6 @@ def test_memory_is_capped_for_demos_only() -> None:
     assert QemuOptions().memory_mb(8192) == 8192
     assert QemuOptions(memory_mb_max=256).memory_mb(8192) == 256
     assert QemuOptions(memory_mb_max=256).memory_mb(128) == 128
-
-
-# --- addresses and walls
-
-
-def test_ports_are_not_given_twice_nor_taken_from_strangers() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as stranger:
-        taken = stranger.getsockname()[1]
-        options = QemuOptions(host="vm.example", ports=range(taken, taken + 3))
-        chosen = choose_address(public=False, taken={("127.0.0.1", taken + 1)}, options=options)
-        assert (chosen.bind, chosen.host, chosen.port) == ("127.0.0.1", "vm.example", taken + 2)
-        with pytest.raises(OutOfCapacity, match="port"):
-            choose_address(public=False, taken={("127.0.0.1", taken + 1), ("127.0.0.1", taken + 2)}, options=options)
-
-
-def test_public_addresses_are_one_each() -> None:
-    options = QemuOptions(public_ips=("127.0.1.5", "127.0.1.6"))
-    chosen = choose_address(public=True, taken={("127.0.1.5", 22)}, options=options)
-    assert (chosen.bind, chosen.host) == ("127.0.1.6", "127.0.1.6")
-    with pytest.raises(OutOfCapacity, match="public"):
-        choose_address(public=True, taken={("127.0.1.5", 22), ("127.0.1.6", 22)}, options=options)
-
-
-def test_an_address_that_is_not_on_this_host_is_not_given() -> None:
-    with pytest.raises(OutOfCapacity):
-        choose_address(public=True, taken=(), options=QemuOptions(public_ips=("192.0.2.250",)))
-
-
-@pytest.mark.skipif(os.geteuid() != 0 or tools.find("nft") is None, reason="needs root and nft")
-def test_the_rules_load_any_number_of_times_and_do_not_pile_up() -> None:
-    table = rules("vmbot-test", 64999, ["10.255.255.53", "::1"])
-    for _ in range(2):
-        tools.run("nft", "-f", "-", input_text=table)
-    try:
-        listed = tools.run("nft", "list", "table", "inet", "vmbot_test")
-    finally:
-        tools.run("nft", "delete", "table", "inet", "vmbot_test")
-    assert listed.count("skuid != 64999") == 1
-    assert listed.count("th dport 53") == 2
-    assert "127.0.0.0/8" in listed
-    assert 'iifname "vmbot-*" drop' in listed, "the host takes nothing from private networks"
-    assert 'iifname "vmbot-*" oifname != "vmbot-*" drop' in listed
-    assert 'iifname != "vmbot-*" oifname "vmbot-*" drop' in listed
-
-
-def test_who_is_not_root_gets_guests_that_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    isolation = network.isolate("vmbot-test")
-    assert (isolation.user, isolation.restricted) == ("", True)
-    assert "no internet" in isolation.note
-
-
-def test_name_servers_are_addresses_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They become part of firewall rules."""
-    file = tmp_path / "resolv.conf"
-    file.write_text("nameserver 10.1.1.1\nsearch x\nnameserver fe80::1%eth0\nnameserver }; flush ruleset\nnameserver\n")
-    monkeypatch.setattr(network, "_RESOLVER", file)
-    assert network._resolvers() == ["10.1.1.1", "fe80::1"]
 
 
 # --- processes and files
