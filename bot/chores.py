@@ -34,6 +34,7 @@ from bot import connection
 from bot.invitations import Invitations
 from cloud import comparison
 from cloud.drivers.base import DriverError
+from cloud.drivers.logged import LoggedDriver
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.selectable import Exists
@@ -216,7 +217,7 @@ async def report(app: App) -> int:
     async with app.database.read() as session:
         found = await checks.differences(session, currency=app.terms.currency)
     for asked, compare in (
-        ("machines", partial(comparison.differences, app.database, app.driver)),
+        ("machines", partial(comparison.differences, app.database, LoggedDriver(app.driver))),
         ("provider", partial(reconciliation.differences, app.database, app.gateway, now=app.clock.now())),
         ("stars", partial(_compare_stars, app)),
     ):

@@ -3,7 +3,7 @@
 What is wished for is written here with `reconcile_at`; `reconcile.py` makes the cloud agree.
 """
 
-import secrets
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,8 +19,10 @@ from billing.models import Customer, Kind, Quote, Subscription
 from billing.terms import Terms
 from cloud import key_ring, names, offering, records
 from cloud.drivers.base import Capabilities
-from cloud.models import ACTIVE, Deployment, Node, PowerWish, Role, State
-from cloud.ssh_keys import fingerprint, generate_host_key
+from cloud.models import ACTIVE, Deployment, Node, PowerWish, State
+from cloud.nodes import new_nodes
+
+log = logging.getLogger(__name__)
 
 PROVISION_WITHIN = timedelta(minutes=15)
 """In progress for longer fails (rules.md 3.8)."""
@@ -318,39 +320,12 @@ async def _make(session: AsyncSession, quote: Quote, now: datetime, within: time
     )
     session.add(deployment)
     await session.flush()
-    session.add_all(_nodes(deployment, now))
+    nodes = new_nodes(deployment, now)
+    session.add_all(nodes)
+    log.info("deployment %s is wanted: %s", deployment.id, ", ".join(node.machine for node in nodes))
     quote.confirmed_at, quote.kept_until = now, None
     await session.flush()
     return deployment
-
-
-def _nodes(deployment: Deployment, now: datetime) -> list[Node]:
-    """Return the machines of a new deployment.
-
-    Their names end in random letters: the cloud may still hold machines of a database that was here before, and
-    looking up a name must never find another customer's.
-    """
-    stem = f"{deployment.kind.value}-{deployment.id}-{secrets.token_hex(3)}"
-    if deployment.kind is Kind.VM:
-        return [_node(deployment, Role.VM, 0, stem, now)]
-    workers = range(1, deployment.workers + 1)
-    return [
-        _node(deployment, Role.CONTROL, 0, f"{stem}-control", now),
-        *(_node(deployment, Role.WORKER, number, f"{stem}-worker-{number}", now) for number in workers),
-    ]
-
-
-def _node(deployment: Deployment, role: Role, position: int, machine: str, now: datetime) -> Node:
-    key = generate_host_key()
-    return Node(
-        deployment_id=deployment.id,
-        role=role,
-        position=position,
-        machine=machine,
-        host_key=key.private,
-        host_key_fingerprint=fingerprint(key.public),
-        created_at=now,
-    )
 
 
 async def _held(session: AsyncSession, customer: Customer, deployment_id: int) -> Deployment:
@@ -396,6 +371,7 @@ async def _subscription(session: AsyncSession, deployment: Deployment) -> Subscr
 
 def wake(deployment: Deployment, now: datetime) -> None:
     """Have it looked after at once, whatever it was waiting for, and for as long as a new one."""
+    log.info("deployment %s is wanted: %s, power %s", deployment.id, deployment.state, deployment.power)
     deployment.reconcile_at = now
     deployment.deadline_at = now + PROVISION_WITHIN
     deployment.attempts = 0

@@ -23,6 +23,7 @@ from cloud.claims import Work
 from cloud.cloud_init import USER
 from cloud.cluster import API_PORT, ClusterSight, Door, Member, SimulatedDoor
 from cloud.drivers.base import Capabilities, Driver, DriverError, NotYet, OutOfCapacity, Refused
+from cloud.drivers.logged import LoggedDriver
 from cloud.machines import NO_CONTROL, Machines, Sight
 from cloud.models import Deployment, Role, State
 from cloud.records import Why
@@ -74,6 +75,7 @@ class Reconciler:
         """
         self._database = database
         self._clock = clock
+        driver = LoggedDriver(driver)
         self._machines = Machines(driver, database, clock, specs or SpecMaker())
         self._sweeper = Sweeper(database, driver, clock)
         self._door = door or SimulatedDoor()
