@@ -150,6 +150,8 @@ def box_of(till: Till) -> Inbox:
             EventKind.PAGE: till.checkouts.notice,
             EventKind.CHARGE: till.cashier.notice,
             EventKind.CARD: till.cashier.notice_card,
+            EventKind.DISPUTE: till.corrector.notice_dispute,
+            EventKind.REFUND: till.corrector.notice_refund,
         },
     )
 
@@ -214,3 +216,28 @@ async def test_a_charge_of_another_installation_with_our_number_is_left_alone(ti
     )
     assert await till.cashier.notice(made.id) is None
     assert await till.due(invoice) == 500
+
+
+STRANGE = {
+    EventKind.PAGE: "cs_test_ofAnother",
+    EventKind.CHARGE: "pi_ofAnother",
+    EventKind.CARD: "pm_ofAnother",
+    EventKind.DISPUTE: "du_ofAnother",
+    EventKind.REFUND: "re_ofAnother",
+}
+
+
+async def test_events_about_what_nobody_knows_change_nothing(till: Till) -> None:
+    """Of another account, deleted meanwhile, or made up: what is asked for is not there."""
+    customer = await till.customer()
+    invoice = await till.invoice(customer, 500)
+    told = await till.told(customer)
+    async with till.database.transaction() as session:
+        for kind, about in STRANGE.items():
+            await inbox.store(session, inbox.STRIPE, event(f"evt_{about}", kind, about), now=till.clock.now())
+            await inbox.store(session, inbox.STRIPE, event(f"evt_no_{about}", kind, ""), now=till.clock.now())
+    assert await box_of(till).handle_due() == 2 * len(STRANGE)
+    assert [(row.error, row.handled_at is not None) for row in await rows(till.database)] == [("", True)] * 10
+    assert await till.due(invoice) == 500
+    assert await till.payments(customer) == []
+    assert await till.told(customer) == told

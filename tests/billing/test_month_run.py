@@ -217,6 +217,21 @@ async def test_numbers_have_no_gap_and_begin_anew_each_year(database: Database, 
         assert [tuple(row) for row in rows] == [(2026, 3), (2027, 3)]
 
 
+async def test_a_years_end_and_a_leap_day_are_months_like_any(database: Database, terms: Terms) -> None:
+    """One machine runs on, another for the leap day only; each month is capped, and the day is 24 hours of it."""
+    async with database.transaction() as session:
+        await ran(session, await make_customer(session), "2027-12-01")
+        await ran(session, await make_customer(session), "2028-02-29", "2028-03-01")
+    for day in ("2028-01-01 00:10", "2028-02-01 00:10", "2028-03-01 00:10"):
+        await month_run.issue_due(database, now=at(day), terms=terms)
+    assert [(line.hours, line.amount) for line in await lines(database)] == [
+        (744, 500), (744, 500), (696, 500), (24, metering.cost(500, 24, terms.currency))
+    ]  # fmt: skip
+    assert sorted(invoice.number for invoice in await invoices(database)) == [
+        f"INV-2028-00000{place}" for place in (1, 2, 3, 4)
+    ]
+
+
 @pytest.mark.parametrize(("value", "text"), [(1, "000001"), (999_999, "999999"), (1_234_567, "1234567")])
 async def test_numbers_grow_beyond_six_digits(database: Database, value: int, text: str) -> None:
     async with database.read() as session:

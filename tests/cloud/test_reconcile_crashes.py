@@ -16,7 +16,7 @@ from billing.clock import ManualClock
 from billing.db import Database
 from cloud import deployments
 from cloud.claims import LEASE
-from cloud.drivers.base import Machine, MachineSpec
+from cloud.drivers.base import Machine, MachineSpec, TryAgain
 from cloud.drivers.simulated import SimulatedDriver
 from cloud.models import Deployment, PowerWish, State
 from tests.cloud.world import K8S, World, drain
@@ -191,6 +191,47 @@ async def test_a_machine_that_comes_after_all_was_over_is_removed_again(world: W
     assert await world.machines() == []
     assert (await world.row(deployment)).cleaned_at == world.clock.now()
     assert await world.told() == []
+
+
+class Denies(SimulatedDriver):
+    """A cloud that does what it is told, and says that it did not, the first times."""
+
+    def __init__(self, directory: Path, times: int = 2) -> None:
+        super().__init__(directory)
+        self.left = {"create": times, "delete": times}
+
+    def _deny(self, act: str) -> None:
+        self.left[act] -= 1
+        if self.left[act] >= 0:
+            raise TryAgain(f"{act} failed")
+
+    async def create(self, spec: MachineSpec) -> Machine:
+        made = await super().create(spec)
+        self._deny("create")
+        return made
+
+    async def delete(self, name: str) -> None:
+        await super().delete(name)
+        self._deny("delete")
+
+
+async def test_what_was_done_and_said_to_have_failed_is_done_once(small: World) -> None:
+    deployment = await small.order()
+    worker = small.worker(_always(Denies(small.driver.directory)))
+    for _ in range(10):
+        await worker.tick()
+        small.clock.move(timedelta(seconds=20))
+    assert await small.state(deployment) is State.SUCCESS
+    assert len(await small.machines()) == 1
+    assert len(await small.intervals(deployment)) == 1
+    await small.delete(deployment)
+    for _ in range(10):
+        await worker.tick()
+        small.clock.move(timedelta(seconds=20))
+    assert await small.state(deployment) is State.DELETED
+    assert (await small.row(deployment)).cleaned_at is not None
+    assert await small.machines() == []
+    assert (await small.told()).count("deployment_ready") == 1
 
 
 async def test_deleted_while_a_worker_makes_it_is_deleted_by_that_worker(world: World) -> None:
