@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import cards, disputes, metering
@@ -17,9 +17,11 @@ from billing.models import (
     AccountKind,
     CreditNoteLine,
     Customer,
+    Instant,
     Interval,
     Invoice,
     InvoiceLine,
+    MonthNumber,
     MonthRun,
     Quote,
     Subscription,
@@ -29,6 +31,43 @@ from billing.runway import Purse, Runner
 from billing.terms import Terms
 
 _EVER = Month(1970, 1)
+# Statements are made once: it takes longer to write them than to answer them.
+_CUSTOMERS: ColumnElement[Any] = bindparam("customers", expanding=True)
+_FIRST = bindparam("first", type_=Instant())
+_HELD = select(Account.customer_id, Account.kind, Account.posted, Account.reserved).where(
+    Account.customer_id.in_(_CUSTOMERS)
+)
+_CLOSED = select(func.max(MonthRun.month))
+_NEWEST = (
+    select(Invoice.customer_id, func.max(Invoice.month))
+    .where(Invoice.customer_id.in_(_CUSTOMERS))
+    .group_by(Invoice.customer_id)
+)
+_RUNS = (
+    select(Subscription, Interval)
+    .outerjoin(
+        Interval,
+        and_(Interval.subscription_id == Subscription.id, or_(Interval.ended_at.is_(None), Interval.ended_at > _FIRST)),
+    )
+    .where(
+        Subscription.customer_id.in_(_CUSTOMERS), or_(Subscription.ended_at.is_(None), Subscription.ended_at > _FIRST)
+    )
+    .order_by(Subscription.id, Interval.id)
+)
+
+
+def _sum_of(line: type[InvoiceLine | CreditNoteLine]) -> ScalarSelect[int]:
+    """Return what lines of one kind say of a row of usage."""
+    mine = (line.subscription_id == Usage.subscription_id, line.month == Usage.month)
+    return select(func.coalesce(func.sum(line.amount), 0)).where(*mine).scalar_subquery()
+
+
+_LATE = (
+    select(Usage.customer_id, Usage.month, Subscription.monthly, Usage.hours)
+    .add_columns(_sum_of(InvoiceLine) - _sum_of(CreditNoteLine))
+    .join(Subscription, Subscription.id == Usage.subscription_id)
+    .where(Usage.customer_id.in_(_CUSTOMERS), Usage.late, Usage.month < bindparam("newest", type_=MonthNumber()))
+)
 _Run: TypeAlias = tuple[Subscription, list[metering.Span]]
 """What runs or ran, and when."""
 
@@ -140,11 +179,7 @@ async def purses(
 
 
 async def _money(session: AsyncSession, customer_ids: Collection[int]) -> dict[int, _Money]:
-    rows = await session.execute(
-        select(Account.customer_id, Account.kind, Account.posted, Account.reserved).where(
-            Account.customer_id.in_(customer_ids)
-        )
-    )
+    rows = await session.execute(_HELD, {"customers": list(customer_ids)})
     held: dict[int, dict[AccountKind, tuple[int, int]]] = defaultdict(dict)
     for customer_id, kind, posted, reserved in rows:
         if customer_id is not None:
@@ -229,12 +264,8 @@ def _months(spans: Sequence[metering.Span], invoiced: Month | None, this_month: 
 
 async def _invoiced_until(session: AsyncSession, customer_ids: Collection[int]) -> dict[int, Month | None]:
     """Return the first month that each has no invoice for and that is not closed; none when all are open."""
-    closed = await session.scalar(select(func.max(MonthRun.month)))
-    newest = await session.execute(
-        select(Invoice.customer_id, func.max(Invoice.month))
-        .where(Invoice.customer_id.in_(customer_ids))
-        .group_by(Invoice.customer_id)
-    )
+    closed = await session.scalar(_CLOSED)
+    newest = await session.execute(_NEWEST, {"customers": list(customer_ids)})
     named = dict(newest.all())
     return {
         customer_id: max(
@@ -253,21 +284,7 @@ async def _runs(
     """
     starts = {customer_id: min(month or _EVER, this_month).start for customer_id, month in invoiced.items()}
     first = min(starts.values(), default=this_month.start)
-    rows = await session.execute(
-        select(Subscription, Interval)
-        .outerjoin(
-            Interval,
-            and_(
-                Interval.subscription_id == Subscription.id,
-                or_(Interval.ended_at.is_(None), Interval.ended_at > first),
-            ),
-        )
-        .where(
-            Subscription.customer_id.in_(starts),
-            or_(Subscription.ended_at.is_(None), Subscription.ended_at > first),
-        )
-        .order_by(Subscription.id, Interval.id)
-    )
+    rows = await session.execute(_RUNS, {"customers": list(starts), "first": first})
     found: dict[int, _Run] = {}
     for subscription, interval in rows:
         spans = found.setdefault(subscription.id, (subscription, []))[1]
@@ -293,21 +310,7 @@ async def _late(session: AsyncSession, invoiced: Mapping[int, Month | None], ter
     newest = max((month for month in invoiced.values() if month is not None), default=None)
     if newest is None:
         return cost
-    billed = (
-        select(func.coalesce(func.sum(InvoiceLine.amount), 0))
-        .where(InvoiceLine.subscription_id == Usage.subscription_id, InvoiceLine.month == Usage.month)
-        .scalar_subquery()
-    )
-    credited = (
-        select(func.coalesce(func.sum(CreditNoteLine.amount), 0))
-        .where(CreditNoteLine.subscription_id == Usage.subscription_id, CreditNoteLine.month == Usage.month)
-        .scalar_subquery()
-    )
-    rows = await session.execute(
-        select(Usage.customer_id, Usage.month, Subscription.monthly, Usage.hours, billed - credited)
-        .join(Subscription, Subscription.id == Usage.subscription_id)
-        .where(Usage.customer_id.in_(invoiced), Usage.late, Usage.month < newest)
-    )
+    rows = await session.execute(_LATE, {"customers": list(invoiced), "newest": newest})
     for customer_id, month, monthly, hours, paid in rows:
         before = invoiced[customer_id]
         if before is not None and month < before:

@@ -11,8 +11,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing.errors import Conflict, InsufficientFunds
-from billing.models import CUSTOMER_KINDS, HOUSE_KINDS, Account, AccountKind, Instant, Phase, Transfer
+from billing.models import BIG, CUSTOMER_KINDS, HOUSE_KINDS, Account, AccountKind, Instant, Phase, Transfer
 from billing.sql import columns, inserting, table
+
+# Made once: it takes longer to write it than to answer it.
+_HELD = select(Account.kind, Account.posted, Account.reserved).where(
+    Account.customer_id == sa.bindparam("customer_id", type_=BIG)
+)
 
 
 class Side(NamedTuple):
@@ -76,9 +81,7 @@ async def open_customer(session: AsyncSession, customer_id: int) -> None:
 
 async def balances(session: AsyncSession, customer_id: int) -> Balances:
     """Return what a customer has and owes."""
-    rows = await session.execute(
-        select(Account.kind, Account.posted, Account.reserved).where(Account.customer_id == customer_id)
-    )
+    rows = await session.execute(_HELD, {"customer_id": customer_id})
     held = {kind: (posted or 0, reserved or 0) for kind, posted, reserved in rows}
     voucher, balance, receivable = (held[kind] for kind in CUSTOMER_KINDS)
     return Balances(

@@ -48,6 +48,10 @@ class Purse:
         """Monthly prices of all that goes on, without tax."""
         return sum(runner.monthly for runner in self.runners)
 
+    def used(self, now: datetime, terms: Terms) -> int:
+        """Return what was used since the month began, without tax."""
+        return _cost(self, Month.of(now), now, terms)
+
     @property
     def dearest(self) -> Runner | None:
         """The deployment whose end would help most; the oldest of equal ones."""

@@ -28,9 +28,8 @@ PROVISION_WITHIN = timedelta(minutes=15)
 """In progress for longer fails (rules.md 3.8)."""
 _SHOWN = (State.IN_PROGRESS, State.SUCCESS, State.DELETING, State.FAILED)
 _MINE = (Deployment.customer_id == bindparam("customer_id"), Deployment.state.in_(_SHOWN))
-_LISTED = (
-    select(Deployment).where(*_MINE, Deployment.kind.in_(bindparam("kinds", expanding=True))).order_by(Deployment.id)
-)
+_LISTED = select(Deployment).where(*_MINE, Deployment.kind.in_(bindparam("kinds", expanding=True)))
+_LISTED = _LISTED.order_by(Deployment.id)
 _NODES = select(Node).where(Node.deployment_id.in_(bindparam("deployments", expanding=True))).order_by(Node.id)
 
 

@@ -2,7 +2,7 @@
 
 from telegram import PreCheckoutQuery, RefundedPayment, SuccessfulPayment
 
-from billing import cards, facts, invoices, ledger, runway, stars, topups
+from billing import cards, facts, ledger, runway, stars, topups
 from billing.errors import Conflict, NotFound, OutOfRange
 from billing.models import Card, Checkout, Payment, PaymentStatus
 from billing.stars import Receipt
@@ -41,14 +41,13 @@ def handlers() -> tuple[Route, ...]:
 async def _balance(ctx: Context, _: str) -> View:
     async with ctx.database.read() as session:
         have = await ledger.balances(session, ctx.customer.id)
-        month = await invoices.this_month(session, ctx.customer, now=ctx.now, terms=ctx.terms)
         purse = await facts.purse(session, ctx.customer.id, now=ctx.now, terms=ctx.terms)
         until = runway.lasts_until(purse, now=ctx.now, terms=ctx.terms)
         shown = views.Money(
             voucher=have.voucher,
             balance=have.balance,
             due=have.receivable,
-            this_month=month.total,
+            this_month=ctx.terms.with_tax(purse.used(ctx.now, ctx.terms)),
             monthly=ctx.terms.with_tax(purse.monthly),
             until=until,
             over=until is not None and until <= ctx.now,
