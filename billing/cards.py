@@ -16,6 +16,8 @@ from billing.errors import CardNeeded, NotFound
 from billing.gateway import CardDetails
 from billing.models import Card, Customer, Interval, InvoiceLine, Subscription
 
+MOST = 10
+"""Cards of one customer: one attempt to collect goes through all of them."""
 _DEFAULT = select(Customer.default_card_id).where(Customer.id == Card.customer_id).scalar_subquery()
 # Made once: it takes longer to write it than to answer it.
 _LISTED = (
