@@ -22,6 +22,7 @@ from billing.db import Database
 from billing.models import JobRun
 from billing.money import Currency
 from bot.demo.clock import MovableClock
+from bot.demo.mail import MailBox, serve_smtp
 from bot.demo.stripe import StripeStandIn
 from bot.demo.stripe.server import TEST_KEY
 from bot.demo.telegram import ChatMessage, Person, Telegram
@@ -84,11 +85,36 @@ class Zygote:
                 self.end_of(fact["ended"]).set_result(fact["status"])
 
 
+class Commands:
+    """Begins processes as an operator would: `python -m bot run`, imports and all."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, asyncio.subprocess.Process] = {}
+
+    async def begin(self, environment: Mapping[str, str], log: Path) -> int:
+        with log.open("a") as out:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bot", "run"), cwd=ROOT, env=dict(environment), stdout=out, stderr=out
+            )
+        self._running[process.pid] = process
+        return process.pid
+
+    def end_of(self, pid: int) -> "asyncio.Future[int]":
+        """The status with which a process ended, when it has."""
+        return asyncio.ensure_future(self._running[pid].wait())
+
+    async def stop(self) -> None:
+        """Nothing is left when its processes are."""
+
+
+Starter = Zygote | Commands
+
+
 class Replica:
     """One process of the product, begun again whenever it ends without having been told to."""
 
-    def __init__(self, zygote: Zygote, environment: Mapping[str, str], log: Path) -> None:
-        self._zygote = zygote
+    def __init__(self, starter: Starter, environment: Mapping[str, str], log: Path) -> None:
+        self._starter = starter
         self._environment = environment
         self._log = log
         self._wanted = True
@@ -103,8 +129,8 @@ class Replica:
 
     async def _keep(self) -> None:
         while True:
-            self.pid = await self._zygote.begin(self._environment, self._log)
-            status = await self._zygote.end_of(self.pid)
+            self.pid = await self._starter.begin(self._environment, self._log)
+            status = await self._starter.end_of(self.pid)
             if not self._wanted:
                 return
             self.kills += 1
@@ -125,12 +151,18 @@ class Replica:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
+    async def dies(self) -> None:
+        """`kill -9`, and wait until it is dead; the next one begins."""
+        pid = self.pid
+        self.kill()
+        await asyncio.shield(self._starter.end_of(pid))
+
     async def stop(self, number: int = signal.SIGTERM) -> int:
         """Tell it to stop, and return how it ended."""
         self._wanted = False
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
-        status = await asyncio.wait_for(asyncio.shield(self._zygote.end_of(self.pid)), PATIENCE)
+        status = await asyncio.wait_for(asyncio.shield(self._starter.end_of(self.pid)), PATIENCE)
         if self._keeping:
             await self._keeping
         return status
@@ -169,8 +201,9 @@ class House:
     database: Database
     folder: Path
     environment: dict[str, str]
-    zygote: Zygote
+    starter: Starter
     balancer: Balancer
+    box: MailBox
     replicas: list[Replica] = field(default_factory=list)
 
     @property
@@ -189,7 +222,7 @@ class House:
     async def add_replica(self, **more: str) -> Replica:
         port = free_port()
         environment = self.environment | {"LISTEN": f"127.0.0.1:{port}"} | more
-        replica = Replica(self.zygote, environment, self.folder / f"product-{len(self.replicas)}.log")
+        replica = Replica(self.starter, environment, self.folder / f"product-{len(self.replicas)}.log")
         self.replicas.append(replica)
         await replica.start()
         self.balancer.ports.append(port)
@@ -218,7 +251,7 @@ class House:
         async with asyncio.timeout(PATIENCE):
             while quiet < 2:
                 quiet = quiet + 1 if await self._is_quiet() else 0
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.15)
 
     async def _is_quiet(self) -> bool:
         async with self.database.read() as session:
@@ -240,8 +273,10 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(folder: Path, database_url: str, *, webhook: bool = True, **more: str) -> AsyncIterator[House]:
-    """Stand-ins, a database and a zygote; no replica yet."""
+async def open_house(
+    folder: Path, database_url: str, *, webhook: bool = True, starter: Starter | None = None, **more: str
+) -> AsyncIterator[House]:
+    """Stand-ins, a database and what begins processes, by fork unless told otherwise; no replica yet."""
     clock = MovableClock(folder / "clock")
 
     def seconds() -> int:
@@ -253,8 +288,13 @@ async def open_house(folder: Path, database_url: str, *, webhook: bool = True, *
     front = await asyncio.start_server(balancer.serve, "127.0.0.1", 0)
     public = f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
     database = Database(database_url)
-    zygote = await Zygote.start(folder)
-    async with telegram.serving() as telegram_url, serving(stripe.app, before_stop=None) as stripe_url:
+    box = MailBox(folder / "mail")
+    starter = starter or await Zygote.start(folder)
+    async with (
+        telegram.serving() as telegram_url,
+        serving(stripe.app, before_stop=None) as stripe_url,
+        serve_smtp(box) as smtp,
+    ):
         stripe.base_url = stripe_url
         await stripe.start()
         stripe.control.add_webhook(f"{public}/stripe", _SECRET)
@@ -272,18 +312,20 @@ async def open_house(folder: Path, database_url: str, *, webhook: bool = True, *
             "ADMIN_IDS": str(ADMIN),
             "COMPUTE": "simulated",
             "SELLER_NAME": "VM Shop",
+            "SMTP_URL": f"smtp://127.0.0.1:{smtp}",
+            "MAIL_FROM": "shop@example.com",
             "CRASH_ARMED": str(folder / "armed"),
             **({"PUBLIC_URL": public} if webhook else {}),
             **more,
         }
-        house = House(telegram, stripe, clock, database, folder, environment, zygote, balancer)
+        house = House(telegram, stripe, clock, database, folder, environment, starter, balancer, box)
         try:
             yield house
         finally:
             for replica in house.replicas:
                 if replica._wanted:
                     await replica.stop(signal.SIGKILL)
-            await zygote.stop()
+            await starter.stop()
             front.close()
             await stripe.close()
             await database.close()

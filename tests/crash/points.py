@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import aiosmtplib
 import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,6 +39,7 @@ def install() -> None:
     _around_transactions(pull)
     _around_http(pull)
     _around_machines(pull)
+    _around_mail(pull)
 
 
 class _Trigger:
@@ -103,11 +105,15 @@ def _around_machines(pull: Callable[[str], None]) -> None:
         setattr(SimulatedDriver, act, _around(act, getattr(SimulatedDriver, act), pull))
 
 
+def _around_mail(pull: Callable[[str], None]) -> None:
+    aiosmtplib.SMTP.send_message = _around("mail", aiosmtplib.SMTP.send_message, pull, of="")  # type: ignore[method-assign,assignment]
+
+
 def _around(
-    act: str, plain: Callable[..., Awaitable[Any]], pull: Callable[[str], None]
+    act: str, plain: Callable[..., Awaitable[Any]], pull: Callable[[str], None], *, of: str = "machine's "
 ) -> Callable[..., Awaitable[Any]]:
     async def acts(*arguments: Any, **more: Any) -> Any:
-        name = f"machine's {act}, {_who(sys._getframe(1))}"
+        name = f"{of}{act}, {_who(sys._getframe(1))}"
         pull(f"before {name}")
         answer = await plain(*arguments, **more)
         pull(f"after {name}")

@@ -7,39 +7,33 @@ point where it has not died in this flow. It ends when there is none left.
 import asyncio
 import itertools
 import time
-from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
-from billing.models import IN_FLIGHT, Payment
-from tests.crash.flows import FLOWS, Flow, dying
-from tests.crash.house import PATIENCE, House, open_house, say
+from tests.crash.flows import FLOWS, Flow, at_rest, dying, hurry
+from tests.crash.house import House, open_house, say
+from tests.crash.tally import TALLY
 
-_HURRY_SECONDS = 3.0
-_A_WHILE = timedelta(seconds=65)
-"""A payment whose result is unknown is asked about after a minute (rules.md 6.6)."""
 _people = itertools.count(100)
 
 
 async def die_everywhere(house: House, name: str, flow: Flow, *, most: int) -> list[str]:
     """Go through a flow until there is no point left, or so many are done; return them."""
     done: list[str] = []
-    person = None
+    turns = itertools.count()
     began = time.monotonic()
     while len(done) < most:
-        if person is None or not flow.again:
+        if next(turns) % flow.again == 0:
             person = house.person(next(_people), name.title())
             await flow.prepare(house, person)
             await house.settled()
         before = len(done)
         async with dying(house, done):
-            hurrying = asyncio.create_task(_hurry(house)) if flow.hurry else None
+            hurrying = asyncio.create_task(hurry(house)) if flow.hurry else None
             try:
                 await flow.act(house, person)
-                await _at_rest(house)
+                await at_rest(house)
             finally:
                 if hurrying:
                     hurrying.cancel()
@@ -54,25 +48,6 @@ async def die_everywhere(house: House, name: str, flow: Flow, *, most: int) -> l
     return done
 
 
-async def _at_rest(house: House) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            await house.settled()
-            async with house.database.read() as session:
-                if not (await session.scalars(select(Payment.id).where(Payment.status.in_(IN_FLIGHT)))).all():
-                    return
-            await asyncio.sleep(0.1)
-
-
-async def _hurry(house: House) -> None:
-    """Move the clock on while something waits for its time."""
-    with suppress(asyncio.CancelledError):
-        while True:
-            await asyncio.sleep(_HURRY_SECONDS)
-            house.clock.move(_A_WHILE)
-            house.stripe.control.tick()
-
-
 async def test_die_at_some_points_of_an_order(tmp_path: Path, sqlite_url: str) -> None:
     async with open_house(tmp_path, sqlite_url, PROVISION_MINUTES="600") as house:
         await house.add_replica()
@@ -84,6 +59,7 @@ async def test_die_at_some_points_of_an_order(tmp_path: Path, sqlite_url: str) -
 async def test_die_at_every_point(tmp_path: Path, database_url: str, name: str) -> None:
     async with open_house(tmp_path, database_url, PROVISION_MINUTES="600") as house:
         await house.add_replica()
-        done = await die_everywhere(house, name, FLOWS[name], most=1000)
+        with TALLY.counting(house, name):
+            done = await die_everywhere(house, name, FLOWS[name], most=1000)
         assert len(done) > 10
         assert house.kills == len(done)

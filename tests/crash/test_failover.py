@@ -15,9 +15,8 @@ from bot import migrate
 from bot.demo.telegram import Person
 from cloud.models import State
 from tests import postgres
-from tests.crash.flows import adds_card, charged, has_key, invoices, machine, states
+from tests.crash.flows import adds_card, at_rest, charged, has_key, hurry, invoices, machine, states
 from tests.crash.house import PATIENCE, House, open_house, say
-from tests.crash.test_crashes import _at_rest, _hurry
 from tests.flows.test_pay import give_balance
 
 
@@ -86,8 +85,8 @@ async def test_the_primary_dies_during_payments_and_the_monthly_run(
         await asyncio.sleep(when / 20)
         made = await count(house)
         await fail_over(house, pair)
-        hurrying = asyncio.create_task(_hurry(house))
-        await _at_rest(house)
+        hurrying = asyncio.create_task(hurry(house))
+        await at_rest(house)
         hurrying.cancel()
         for person in people:
             rows = await invoices(house, person)

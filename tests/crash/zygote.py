@@ -9,19 +9,43 @@ import json
 import os
 import selectors
 import signal
+import ssl
 import sys
 import traceback
+from unittest import mock
 
-from bot import app, doctor  # noqa: F401 imported here, once for all
+from sqlalchemy.orm import configure_mappers
+
+from bot import doctor  # noqa: F401 imported here, once for all
 from bot.__main__ import main
+from bot.app import App
+from bot.settings import Settings
 from tests.crash import points
 
 _END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+_SOME_SETTINGS = {
+    "BOT_TOKEN": "1:none",
+    "STRIPE_API_KEY": "sk_test_none",
+    "DATABASE_URL": "postgresql+asyncpg://nobody@127.0.0.1:1/nothing",
+    "COMPUTE": "simulated",
+    "SELLER_NAME": "Nobody",
+    "ADMIN_IDS": "1",
+}
+
+
+def warm_up() -> None:
+    """Do once what each process would do again: much is imported when it is first needed."""
+    # All that these processes talk to speaks plain HTTP: the list of all authorities is not read for it.
+    ssl.SSLContext.load_verify_locations = lambda *_, **__: None  # type: ignore[method-assign]
+    configure_mappers()
+    with mock.patch.dict(os.environ, _SOME_SETTINGS, clear=True):
+        App(Settings.load())
 
 
 def serve() -> None:
     """Begin processes until the input ends."""
     _end_with_parent()
+    warm_up()
     alarm, ring = os.pipe()
     os.set_blocking(ring, False)
     signal.set_wakeup_fd(ring)
