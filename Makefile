@@ -54,6 +54,11 @@ test-slow: install ## the tests that take long
 	@bot/demo/packages.sh test
 	@$(PYTEST) -m slow
 
+.PHONY: test-cluster
+test-cluster: install ## a real Kubernetes cluster on two guests; builds Kubernetes first, needs root and Debian
+	@bot/demo/packages.sh cluster
+	@$(BIN)/pytest -q -s tests/cluster/real_cluster.py
+
 YEARS ?= 10
 SEEDS ?= 1
 .PHONY: soak

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the system packages that the demo or the tests want and this machine lacks.
 #
-#   packages.sh python INTERPRETER | demo | test
+#   packages.sh python INTERPRETER | demo | test | cluster
 #
 # As root on Debian or Ubuntu it installs them and says so in one line; elsewhere it says in one line what is
 # missing, what that means and how to get it, and the caller goes on without. Says nothing when all is there.
@@ -13,6 +13,7 @@ declare -A meaning=(
   [python]="no virtual environment can be made"
   [demo]="machines are simulated"
   [test]="the tests that need them are skipped"
+  [cluster]="the cluster cannot be made"
 )
 
 # Whether what a package is wanted for is here, wherever it came from.
@@ -24,6 +25,7 @@ have() {
     busybox-static) busybox=$(command -v busybox) && ! head -c 4096 "$busybox" | grep -aq /lib ;;  # names its loader
     dropbear-bin) command -v dropbear && command -v dropbearconvert ;;
     e2fsprogs) command -v mke2fs ;;
+    iproute2) command -v ip ;;
     nftables) command -v nft ;;
     openssh-client) command -v ssh ;;
     poppler-utils) command -v pdftotext ;;
@@ -39,7 +41,8 @@ wanted() {
     python) echo "python$("$interpreter" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv" ;;
     demo) echo "$machines" ;;
     test) echo "$machines chromium poppler-utils postgresql fonts-noto-core" ;;
-    *) echo "usage: $0 python INTERPRETER | demo | test" >&2; exit 2 ;;
+    cluster) echo "qemu-system-x86 qemu-utils e2fsprogs nftables iproute2 mmdebstrap" ;;
+    *) echo "usage: $0 python INTERPRETER | demo | test | cluster" >&2; exit 2 ;;
   esac
 }
 
