@@ -101,7 +101,7 @@ async def write_csv(session: AsyncSession, out: TextIO, currency: Currency) -> i
 
 def _tame(text: str) -> str:
     """Return a person's words so that no spreadsheet takes them for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 async def write_beancount(session: AsyncSession, out: TextIO, currency: Currency) -> int:

@@ -212,5 +212,5 @@ class StripeGateway(StripeBack):
             return Event(str(payload["id"]), str(payload["type"]), kind, str(object_id), payload)
         except stripe.SignatureVerificationError as error:
             raise GatewayRefused("the signature does not fit, or is too old") from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise GatewayRefused("the body is no event") from error

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from billing.clock import ManualClock
 from billing.db import Database
@@ -19,6 +20,10 @@ from billing.money import Currency
 from billing.terms import Terms
 from bot import migrate
 from tests import postgres
+
+# How long an example takes says how loaded the machine is, and no more.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 _numbers = itertools.count(1)
 

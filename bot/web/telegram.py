@@ -39,7 +39,7 @@ class TelegramHook:
 def _update(body: bytes) -> dict[str, Any] | None:
     try:
         update = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(update, dict) or type(update.get("update_id")) is not int:
         return None
