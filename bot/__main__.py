@@ -5,6 +5,7 @@ What a command needs is imported when it runs, so that `--help` answers at once.
 
 import argparse
 import asyncio
+import atexit
 import os
 import sys
 from collections.abc import Sequence
@@ -103,10 +104,14 @@ def _refuse(error: Exception, code: int) -> int:
 
 
 def _version() -> int:
+    print(_installed())  # noqa: T201 - what was asked for
+    return 0
+
+
+def _installed() -> str:
     from importlib.metadata import version  # noqa: PLC0415
 
-    print(version("vmbot"))  # noqa: T201 - what was asked for
-    return 0
+    return version("vmbot")
 
 
 def _demo(parsed: argparse.Namespace) -> int:
@@ -208,6 +213,12 @@ def _with_app(command: str, name: str) -> int:
     settings = Settings.load()  # before the rest is imported: what is wrong is said at once
     logs.configure(settings.log_format, settings.secrets(), level=settings.log_level)
     from bot.app import App  # noqa: PLC0415
+
+    if settings.sentry_dsn is not None:
+        from bot import error_reports  # noqa: PLC0415 an extra
+
+        redact = logs.Redactor(settings.secrets())
+        atexit.register(error_reports.start(settings.sentry_dsn.get_secret_value(), redact, version=_installed()))
 
     async def act() -> int:
         async with App(settings) as app:

@@ -54,6 +54,11 @@ def about(request: str) -> Iterator[None]:
         _about.reset(token)
 
 
+def current() -> str:
+    """Return what is being worked on, as `about` named it; empty outside of it."""
+    return _about.get()
+
+
 class Redactor:
     """Takes secrets out of a text."""
 

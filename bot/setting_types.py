@@ -226,6 +226,11 @@ def _one_host(text: str) -> str:
     return f"{start}{database}?{'&'.join([*named, *([query] if query else [])])}"
 
 
+def sentry_dsn(text: str) -> str:
+    """Read where errors are reported to."""
+    return _matching(r"https?://\w+@[^/@\s]+/(?:\S+/)?\d+", text, "the DSN that Sentry shows, https://KEY@HOST/NUMBER")
+
+
 def smtp_url(text: str) -> str:
     """Return the address of a mail server."""
     try:

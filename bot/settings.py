@@ -167,6 +167,8 @@ class Settings(CloudSettings, DatabaseSettings):
     smtp_url: Annotated[SecretStr | None, _secret(types.smtp_url)] = None
     mail_from: Annotated[str, _read(types.sender)] = ""
 
+    sentry_dsn: Annotated[SecretStr | None, _secret(types.sentry_dsn)] = None
+    """Where errors are reported to; none: they stay in the log."""
     clock_file: Path | None = None
     """Seconds by which the clock is moved stand in it; none but the demo moves clocks."""
 
