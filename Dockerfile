@@ -8,14 +8,15 @@ COPY billing billing
 COPY bot bot
 COPY cloud cloud
 RUN python -m venv /opt/vmbot \
- && /opt/vmbot/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[hetzner,libcloud,proxmox]'
+ && /opt/vmbot/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[hetzner,libcloud,proxmox,sentry]'
 
 FROM python:3.13-slim
 # What an invoice needs to show names in any script.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends fonts-noto-core fonts-noto-cjk \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --no-create-home --home-dir /data vmbot \
+ && groupadd --system --gid 10001 vmbot \
+ && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /data vmbot \
  && install -d -o vmbot -g vmbot -m 0700 /data
 COPY --from=build /opt/vmbot /opt/vmbot
 ENV PATH=/opt/vmbot/bin:$PATH \
@@ -23,7 +24,8 @@ ENV PATH=/opt/vmbot/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     LISTEN=0.0.0.0:8080 \
     DATA_DIR=/data
-USER vmbot
+# By number, so that who starts it can see that it is not root.
+USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8080
