@@ -32,6 +32,9 @@ async def save(database: Database, path: Path) -> None:
     Raises:
         BackupFailed: with the reason.
     """
+    if database.is_sqlite and not await asyncio.to_thread(_file(database.url).is_file):
+        where = _file(database.url)
+        raise BackupFailed(f"there is nothing to copy: no file {where}; DATABASE_URL and DATA_DIR say where it is")
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     try:

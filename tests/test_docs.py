@@ -86,6 +86,14 @@ def test_links_resolve(path: Path) -> None:
     assert not broken
 
 
+def test_every_page_is_in_the_site() -> None:
+    """What `make site` would stop at: a page that its list of pages has not, or one that is not there."""
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    pages = {str(path.relative_to(ROOT / "docs")) for path in PAGES if path.is_relative_to(ROOT / "docs")}
+    decisions = {name for name in pages if re.fullmatch(r"decisions/0.*", name)}
+    assert set(re.findall(r"[\w/-]+\.md", nav)) == pages - decisions
+
+
 @each_page
 def test_files_that_are_named_exist(path: Path) -> None:
     wanted = {

@@ -130,3 +130,12 @@ def test_the_commands(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.Monke
     assert main(["restore", "copy"]) == 0
     assert main(["restore", "nothing"]) == 1
     assert main(["migrate"]) == 0
+
+
+async def test_where_nothing_is_yet_a_backup_says_so(tmp_path: Path) -> None:
+    """What a newcomer types first: one line that names the place, and no file."""
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'none' / 'vmbot.sqlite3'}")
+    with pytest.raises(BackupFailed, match=r"no file .*vmbot\.sqlite3; DATABASE_URL and DATA_DIR"):
+        await backup.save(database, tmp_path / "copy")
+    await database.close()
+    assert not (tmp_path / "copy").exists()
