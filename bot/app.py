@@ -274,7 +274,9 @@ class App:
             ),
             name="updates",
         )
-        greeting = asyncio.create_task(menu.publish(self.telegram.bot, self.settings.admin_ids), name="menu")
+        greeting = asyncio.create_task(
+            menu.publish(self.telegram.bot, self.settings.admin_ids, clusters=services.able.clusters), name="menu"
+        )
         preparing = asyncio.create_task(compute.prepare(self.driver), name="preparing")
         log.info("running as @%s, listening on %s:%s", self.telegram.bot.username, *self.settings.listen)
         await _first_of(stopping, serving)

@@ -282,7 +282,8 @@ class Dispatcher:
                 customer.unreachable_at = None
             if is_new and admin:
                 # Made one before they ever wrote: until now there was no chat that could have a menu.
-                await menu.publish_for_administrator(self._services.bot, user.id)
+                clusters = self._services.able.clusters
+                await menu.publish_for_administrator(self._services.bot, user.id, clusters=clusters)
         return Context(self._services, customer, admin, now, update.update_id, message, typed, waiting, followed)
 
     async def _welcome_back(self, ctx: Context, message: Message) -> Context:

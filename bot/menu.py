@@ -17,13 +17,13 @@ from bot.i18n import _
 log = logging.getLogger(__name__)
 
 
-def for_customers() -> Mapping[str, str]:
-    """Return the commands of the menu with what they do."""
+def for_customers(*, clusters: bool) -> Mapping[str, str]:
+    """Return the commands of the menu with what they do; `clusters` is whether they can be had."""
     return {
         "start": _("Home"),
-        "deploy": _("Deploy a machine or a cluster"),
+        "deploy": _("Deploy a machine or a cluster") if clusters else _("Deploy a machine"),
         "vms": _("Your machines"),
-        "k8s": _("Your clusters"),
+        **({"k8s": _("Your clusters")} if clusters else {}),
         "prices": _("What it costs"),
         "usage": _("Hours and cost this month"),
         "balance": _("Your balance"),
@@ -56,41 +56,44 @@ def for_administrators() -> Mapping[str, str]:
     }
 
 
-def description() -> str:
+def description(*, clusters: bool) -> str:
     """Return what an empty chat shows above the start button; at most 512 characters."""
-    return _(
-        "Virtual machines and Kubernetes clusters by the hour, from this chat.\n\n"
+    how = _(
         "Choose a size, pay by card, balance or voucher, and log in a minute later. "
         "You pay for started hours only, and never more than the monthly price."
     )
+    return f"{short_description(clusters=clusters)}\n\n{how}"
 
 
-def short_description() -> str:
+def short_description(*, clusters: bool) -> str:
     """Return what the bot's profile and shared links show; at most 120 characters."""
-    return _("Virtual machines and Kubernetes clusters by the hour, from this chat.")
+    if clusters:
+        return _("Virtual machines and Kubernetes clusters by the hour, from this chat.")
+    return _("Virtual machines by the hour, from this chat.")
 
 
-async def publish(bot: ExtBot[Any], administrators: Iterable[int]) -> None:
+async def publish(bot: ExtBot[Any], administrators: Iterable[int], *, clusters: bool) -> None:
     """Set menus and descriptions in every language; a person who never wrote to the bot gets theirs when they do."""
     for language in i18n.LANGUAGES:
         # The default language stands for all that have none of their own.
         code = None if language == i18n.DEFAULT else language
         with i18n.speaking(language):
             try:
-                await _set(bot, for_customers(), BotCommandScopeAllPrivateChats(), code)
-                await _describe(bot, code)
+                await _set(bot, for_customers(clusters=clusters), BotCommandScopeAllPrivateChats(), code)
+                await _describe(bot, code, clusters=clusters)
             except TelegramError as error:
                 log.warning("menu and descriptions: %s", error)
     for telegram_id in administrators:
-        await publish_for_administrator(bot, telegram_id)
+        await publish_for_administrator(bot, telegram_id, clusters=clusters)
 
 
-async def publish_for_administrator(bot: ExtBot[Any], telegram_id: int) -> None:
+async def publish_for_administrator(bot: ExtBot[Any], telegram_id: int, *, clusters: bool) -> None:
     """Set an administrator's menu in their chat."""
     for language in i18n.LANGUAGES:
         code = None if language == i18n.DEFAULT else language
         with i18n.speaking(language):
-            await _set_for(bot, telegram_id, {**for_customers(), **for_administrators()}, code)
+            commands = {**for_customers(clusters=clusters), **for_administrators()}
+            await _set_for(bot, telegram_id, commands, code)
 
 
 async def _set_for(bot: ExtBot[Any], telegram_id: int, commands: Mapping[str, str], code: str | None) -> None:
@@ -108,11 +111,12 @@ async def _set(bot: ExtBot[Any], commands: Mapping[str, str], scope: BotCommandS
         await bot.set_my_commands(wanted, scope, language_code=code)
 
 
-async def _describe(bot: ExtBot[Any], code: str | None) -> None:
-    if (await bot.get_my_description(code)).description != description():
-        await bot.set_my_description(description(), code)
-    if (await bot.get_my_short_description(code)).short_description != short_description():
-        await bot.set_my_short_description(short_description(), code)
+async def _describe(bot: ExtBot[Any], code: str | None, *, clusters: bool) -> None:
+    long, short = description(clusters=clusters), short_description(clusters=clusters)
+    if (await bot.get_my_description(code)).description != long:
+        await bot.set_my_description(long, code)
+    if (await bot.get_my_short_description(code)).short_description != short:
+        await bot.set_my_short_description(short, code)
 
 
 async def publish_for_customer(bot: ExtBot[Any], telegram_id: int) -> None:

@@ -43,13 +43,16 @@ async def _screen(ctx: Context) -> View:
         mine = await deployments.listed(session, ctx.customer)
         kept = await quotes.kept(session, ctx.customer, ctx.now)
         month = await invoices.this_month(session, ctx.customer, now=ctx.now, terms=ctx.terms)
+        due = await invoices.total_due(session, ctx.customer)
+        has_card = await cards.has_valid(session, ctx.customer.id, now=ctx.now)
         data = views.HomeData(
             name=ctx.customer.name,
             machines=_active(mine, Kind.VM),
             clusters=_active(mine, Kind.K8S),
             this_month=month.total,
-            due=await invoices.total_due(session, ctx.customer),
-            has_card=await cards.has_valid(session, ctx.customer.id, now=ctx.now),
+            due=due,
+            waits=has_card and 0 < due < ctx.terms.card_minimum,
+            has_card=has_card,
             funds=(await ledger.balances(session, ctx.customer.id)).funds,
             has_key=await key_ring.has_key(session, ctx.customer),
             waiting=(kept[0].id, kept[0].name) if kept else None,
@@ -64,7 +67,7 @@ def _active(mine: Sequence[Deployment], kind: Kind) -> int:
 
 
 async def _help(ctx: Context, _: str) -> View:
-    return views.help_text(is_admin=ctx.is_admin)
+    return views.help_text(is_admin=ctx.is_admin, clusters=ctx.services.able.clusters)
 
 
 async def _prices(ctx: Context, _: str) -> View:

@@ -14,6 +14,7 @@ from bot.views import deploy as deploy_views
 from bot.views import machines as views
 from bot.views.machines import AskDelete, DeleteAllNow, DeleteNow, Kubeconfig, OrderAgain, Reboot, SetPower
 from cloud import deployments, offering
+from cloud.models import State
 
 
 def handlers() -> tuple[Route, ...]:
@@ -80,7 +81,10 @@ async def _kubeconfig(ctx: Context, press: Kubeconfig) -> View:
 async def _delete_named(ctx: Context, text: str) -> View:
     name = text.strip().lower()
     if not name:
-        return views.usage_delete()
+        async with ctx.database.read() as session:
+            listed = await deployments.listed(session, ctx.customer)
+        mine = [row for row in listed if row.state is not State.DELETING]
+        return views.ask_which(mine) if mine else views.nothing_to_delete()
     async with ctx.database.read() as session:
         found = await deployments.named(session, ctx.customer, name)
     if not found:

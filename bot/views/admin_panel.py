@@ -69,15 +69,30 @@ def panel(data: PanelData, currency: Currency) -> View:
     if data.maintenance:
         lines += [_("🚧 Maintenance: customers cannot deploy."), ""]
     lines += [
-        _("👥 {count} customers, {blocked} of them blocked").format(count=figures.customers, blocked=figures.blocked),
-        "🖥 " + enumerated(_state(data.states, state) for state in (State.SUCCESS, State.IN_PROGRESS, State.FAILED)),
-        _("🟠 {amount} owed by {count}").format(
-            amount=bold(money(figures.debt, currency)),
-            count=ngettext("{count} customer", "{count} customers", figures.debtors).format(count=figures.debtors),
-        ),
+        _customers(figures),
+        "🖥 "
+        + enumerated(_state(data.states, state) for state in _TOLD if data.states[state] or state is State.SUCCESS),
+        *_owed(figures, currency),
         *_trouble(figures),
     ]
     return View("\n".join(lines), _rows(figures))
+
+
+_TOLD = (State.SUCCESS, State.IN_PROGRESS, State.FAILED)
+
+
+def _customers(figures: Now) -> str:
+    count = ngettext("{count} customer", "{count} customers", figures.customers).format(count=figures.customers)
+    if not figures.blocked:
+        return f"👥 {count}"
+    return _("👥 {customers}, {blocked} of them blocked").format(customers=count, blocked=figures.blocked)
+
+
+def _owed(figures: Now, currency: Currency) -> list[str]:
+    if not figures.debt:
+        return [_("✅ Nobody owes anything.")]
+    count = ngettext("{count} customer", "{count} customers", figures.debtors).format(count=figures.debtors)
+    return [_("🟠 {amount} owed by {count}").format(amount=bold(money(figures.debt, currency)), count=count)]
 
 
 def _state(states: Mapping[State, int], state: State) -> str:

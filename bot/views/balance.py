@@ -89,6 +89,8 @@ def balance(of: Money, currency: Currency) -> View:
 
 def _runway(of: Money, currency: Currency) -> str:
     monthly = money(of.monthly, currency)
+    if of.over and of.has_card and not of.voucher and not of.balance:
+        return _("⏳ You use {monthly} a month; your card pays it.").format(monthly=monthly)
     if of.until is None:
         return _("⏳ At {monthly} a month, voucher and balance last for years.").format(monthly=monthly)
     if of.over:

@@ -39,6 +39,7 @@ class HomeData:
         machines: active machines, `clusters` likewise.
         this_month: cost of this month until now, minor units with tax.
         due: owed on open invoices.
+        waits: whether that is too little for a card, and there is one.
         has_card: whether a valid card is there.
         funds: voucher and balance together.
         has_key: whether an SSH key is there.
@@ -52,6 +53,7 @@ class HomeData:
     clusters: int
     this_month: int
     due: int
+    waits: bool
     has_card: bool
     funds: int
     has_key: bool
@@ -73,6 +75,8 @@ def home(data: HomeData, currency: Currency) -> View:
         lines.append(_("This month so far: {amount}").format(amount=bold(money(data.this_month, currency))))
     if data.due:
         lines.append(_("To pay: {amount}").format(amount=bold(money(data.due, currency))))
+    if data.waits:
+        lines[-1] += "\n" + _("It is less than a card can be charged and waits for the next one. Nothing to do.")
     step = _next_step(data)
     if step is not None:
         lines.append(_("👉 Next: {step}").format(step=step.text))
@@ -81,7 +85,7 @@ def home(data: HomeData, currency: Currency) -> View:
 
 def _next_step(data: HomeData) -> Button | None:
     """Return what to do next: what is due first, then what is missing for the first machine."""
-    if data.due:
+    if data.due and not data.waits:
         return Button(_("🧾 Pay what is due"), Invoices())
     if data.waiting is not None:
         quote_id, name = data.waiting
@@ -105,11 +109,12 @@ def _running(data: HomeData) -> str:
 
 def _home_rows(data: HomeData, step: Button | None) -> Rows:
     first: Rows = ((step,),) if step is not None else ()
+    clusters = (Button(_("☸️ Clusters"), Clusters()),) if data.offers_clusters or data.clusters else ()
     last: Rows = ((Button(_("🛠 Administration"), Panel()),),) if data.is_admin else ()
     return (
         *first,
         (Button(_("🚀 Deploy"), Deploy()), Button(_("💲 Prices"), Prices())),
-        (Button(_("🖥 Machines"), Machines()), Button(_("☸️ Clusters"), Clusters())),
+        (Button(_("🖥 Machines"), Machines()), *clusters),
         (Button(_("📊 Usage"), Usage()), Button(_("💰 Balance"), Balance())),
         (Button(_("🧾 Invoices"), Invoices()), Button(_("💳 Cards"), Cards())),
         (Button(_("⚙️ Settings"), Settings()), Button(_("💬 Support"), Support())),
@@ -117,7 +122,7 @@ def _home_rows(data: HomeData, step: Button | None) -> Rows:
     )
 
 
-def help_text(*, is_admin: bool) -> View:
+def help_text(*, is_admin: bool, clusters: bool) -> View:
     """Return what can be typed: the menu's commands, and those that are quicker typed than tapped."""
     typed = {
         "delete": _("delete one of them"),
@@ -130,7 +135,10 @@ def help_text(*, is_admin: bool) -> View:
         "email": _("set your e-mail address"),
         "cancel": _("leave a question"),
     }
-    parts = [_("Everything works by buttons, or by typing:"), _commands({**menu.for_customers(), **typed})]
+    parts = [
+        _("Everything works by buttons, or by typing:"),
+        _commands({**menu.for_customers(clusters=clusters), **typed}),
+    ]
     if is_admin:
         parts += [bold(_("🛠 Administration")), _commands(menu.for_administrators())]
     return View("\n\n".join(parts), ((Button(_("💬 Support"), Support()), Button(_("🏠 Home"), Home())),))

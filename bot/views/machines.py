@@ -286,13 +286,15 @@ def nothing_to_delete() -> View:
     return problems.problem(_("You have nothing to delete."))
 
 
-def usage_delete() -> View:
-    """Return how `/delete` is typed."""
-    return problems.problem(
-        _("Which one? Type {example}, or choose it from the list.").format(example=code("/delete web-1")),
-        Button(_("🖥 Machines"), Machines()),
-        Button(_("☸️ Clusters"), Clusters()),
+def ask_which(mine: Sequence[Deployment]) -> View:
+    """Return the question which one `/delete` means: the newest are buttons, the others are in the lists."""
+    rows: Rows = tuple(
+        (Button(f"{sign(row)} {row.name}", AskDelete(deployment_id=row.id)),) for row in reversed(mine[-PAGE:])
     )
+    if len(mine) > PAGE:
+        rows = (*rows, (Button(_("🖥 Machines"), Machines()), Button(_("☸️ Clusters"), Clusters())))
+    text = _("Which one? Type {example}, or choose it from the list.").format(example=code(f"/delete {mine[-1].name}"))
+    return View(text, (*rows, (problems.home(),)))
 
 
 def not_found(name: str) -> View:

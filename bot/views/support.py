@@ -30,7 +30,8 @@ def passed_on() -> View:
 def not_passed_on() -> View:
     """Return that a question has reached nobody."""
     return problems.problem(
-        _("I could not pass that on right now. Please try again in a minute."), Button(_("💬 Support"), Support())
+        _("Nobody who could answer can be reached right now. Please send it again later."),
+        Button(_("💬 Support"), Support()),
     )
 
 

@@ -41,7 +41,9 @@ async def test_power_and_deletion(world: World) -> None:
     await tap(ann, "Reboot")
     await ann.wait_for_toast("Rebooting")
     await ann.send("/delete")
-    await ann.wait_for_text("Which one?", "/delete web-1")
+    await ann.wait_for_text("Which one?", "/delete other")
+    await tap(ann, "🟢 other")
+    await ann.wait_for_text("Delete other?")
     await ann.send("/delete <nothing>")
     await ann.wait_for_text("nothing called <nothing>")
     await ann.send("/delete WEB")
@@ -104,7 +106,7 @@ async def test_the_bot_says_what_it_is_before_anybody_asks(world: World) -> None
     await world.admin.start()
     profile = world.telegram.state.profile
     await world.admin.wait_for_text("Hello")
-    await menu.publish(world.app.telegram.bot, world.app.settings.admin_ids)
+    await menu.publish(world.app.telegram.bot, world.app.settings.admin_ids, clusters=True)
     assert "by the hour" in profile["description/"]
     for wanted in ("start", "deploy", "usage", "support", "settings"):
         assert wanted in ann.commands
@@ -112,8 +114,11 @@ async def test_the_bot_says_what_it_is_before_anybody_asks(world: World) -> None
     assert "admin" not in ann.commands
     assert "admin" in world.admin.commands
     sets = [call for name in SETTERS for call in world.telegram.called(name)]
-    await menu.publish(world.app.telegram.bot, world.app.settings.admin_ids)
+    await menu.publish(world.app.telegram.bot, world.app.settings.admin_ids, clusters=True)
     assert [call for name in SETTERS for call in world.telegram.called(name)] == sets
+    await menu.publish(world.app.telegram.bot, world.app.settings.admin_ids, clusters=False)
+    assert "luster" not in profile["description/"] + profile["short_description/"]
+    assert "k8s" not in ann.commands
 
 
 SETTERS = ("setMyCommands", "setMyDescription", "setMyShortDescription")

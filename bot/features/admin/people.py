@@ -67,7 +67,7 @@ async def _grant(ctx: Context, text: str) -> View:
             new = await administrators.grant(session, telegram_id, actor=ctx.customer.telegram_id, now=ctx.now)
         await awaiting.forget(session, ctx.customer.telegram_id)
     if new:
-        await menu.publish_for_administrator(ctx.services.bot, telegram_id)
+        await menu.publish_for_administrator(ctx.services.bot, telegram_id, clusters=ctx.services.able.clusters)
     return views.granted(await _who(ctx, telegram_id), new=new)
 
 
