@@ -8,7 +8,7 @@ from bot import switches
 from bot.context import Context
 from bot.view import View
 from bot.views import deploy as views
-from cloud import key_ring, offering
+from cloud import key_ring, offering, sold_out
 
 
 async def show(ctx: Context, quote_id: int) -> View:
@@ -41,7 +41,7 @@ async def offer(ctx: Context, quote: Quote, before: int | None = None) -> View:
             has_ssh_key=await key_ring.has_key(session, ctx.customer),
         )
         if verdict.allowed:
-            return views.offer(quote, ctx.terms, before=before)
+            return views.offer(quote, ctx.terms, before=before, gone=await sold_out.lately(session, ctx.now))
         await quotes.keep(session, quote, ctx.now)
     return views.refused(quote, verdict, ctx.terms)
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import accounts, outbox, subscriptions
 from billing.models import Subscription
+from cloud import sold_out
 from cloud.cloud_init import USER
 from cloud.machines import Sight
 from cloud.models import Deployment, Node, Role, State
@@ -30,7 +31,7 @@ class Why(StrEnum):
     """Why a deployment failed."""
 
     REFUSED = "refused"
-    SOLD_OUT = "sold_out"
+    SOLD_OUT = sold_out.SOLD_OUT
     TOO_LATE = "too_late"
 
 
@@ -56,7 +57,9 @@ async def failed(session: AsyncSession, row: Deployment, why: Why, reason: str, 
     row.state, row.ended_at, row.detail = State.FAILED, now, reason[:_DETAIL]
     row.reconcile_at, row.attempts = now, 0
     await subscriptions.end(session, await _subscription(session, row), at=now)
-    data = {"why": why.value, "reason": row.detail, "other_sizes": [size for size in SIZES if size != row.size]}
+    gone = await sold_out.lately(session, now) if why is Why.SOLD_OUT else ()
+    others = [size for size in SIZES if size != row.size and (row.kind, size) not in gone]
+    data = {"why": why.value, "reason": row.detail, "other_sizes": others if why is Why.SOLD_OUT else []}
     await _tell(session, row, "deployment_failed", data, now)
     await _tell_house(session, row, "house_deployment_failed", data, now)
 

@@ -14,7 +14,7 @@ from bot.router import Answer, Route, answer, command, press
 from bot.view import View
 from bot.views import deploy as views
 from bot.views.deploy import ChooseAddress, ChooseKind, ChooseSize, ChooseWorkers, Confirm, Discard, UseName
-from cloud import deployments, names, offering
+from cloud import deployments, names, offering, sold_out
 from cloud.deployments import Confirmed, Lapsed, NameTaken, NotNow
 from cloud.names import BadName
 
@@ -72,7 +72,8 @@ async def _kinds(ctx: Context, _: Deploy) -> View:
 async def _sizes(ctx: Context, press: ChooseKind) -> View:
     offering.check(ctx.services.able, Item(press.kind, catalog.SIZES[0]))
     async with ctx.database.read() as session:
-        return views.sizes(press.kind, await catalog.price_list(session, ctx.now), ctx.terms.currency)
+        listed, gone = await catalog.price_list(session, ctx.now), await sold_out.lately(session, ctx.now)
+    return views.sizes(press.kind, listed, ctx.terms.currency, gone)
 
 
 async def _addresses(ctx: Context, press: ChooseSize) -> View:

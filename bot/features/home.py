@@ -11,7 +11,7 @@ from bot.links import Cancel, Home, Prices
 from bot.router import Route, command, press
 from bot.view import View
 from bot.views import home as views
-from cloud import deployments, key_ring, offering
+from cloud import deployments, key_ring, offering, sold_out
 from cloud.models import ACTIVE, Deployment
 
 
@@ -73,7 +73,8 @@ async def _help(ctx: Context, _: str) -> View:
 async def _prices(ctx: Context, _: str) -> View:
     async with ctx.database.read() as session:
         listed = offering.only(ctx.services.able, await catalog.price_list(session, ctx.now))
-    return views.prices(listed, ctx.terms.currency, clusters=ctx.services.able.clusters)
+        gone = await sold_out.lately(session, ctx.now)
+    return views.prices(listed, ctx.terms.currency, clusters=ctx.services.able.clusters, gone=gone)
 
 
 async def _prices_tapped(ctx: Context, _: Prices) -> View:

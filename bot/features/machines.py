@@ -4,13 +4,12 @@ from billing import quotes
 from billing.catalog import Item
 from billing.models import Kind
 from billing.quotes import Order
-from bot import screens
+from bot import orders, screens
 from bot.context import Context
 from bot.guards import everyone
 from bot.links import Clusters, Machines, ShowDeployment
 from bot.router import Route, command, press
 from bot.view import View
-from bot.views import deploy as deploy_views
 from bot.views import machines as views
 from bot.views.machines import AskDelete, DeleteAllNow, DeleteNow, Kubeconfig, OrderAgain, Reboot, SetPower
 from cloud import deployments, offering
@@ -140,4 +139,4 @@ async def _again(ctx: Context, press: OrderAgain) -> View:
         order = Order(Item(row.kind, row.size, row.public), row.name, row.workers)
         offering.check(ctx.services.able, order.item)
         quote = await quotes.offer(session, ctx.customer, order, ctx.now)
-    return deploy_views.offer(quote, ctx.terms)
+    return await orders.offer(ctx, quote)

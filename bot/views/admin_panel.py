@@ -1,9 +1,9 @@
 """The panel: what matters now, and the way to everything; maintenance; messages that cannot be delivered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from billing.models import Notice
+from billing.models import Kind, Notice
 from billing.money import Currency
 from billing.statistics import Now
 from bot.admin_links import (
@@ -27,6 +27,8 @@ from bot.view import Button, Rows, View
 from bot.views import problems, words
 from bot.views.admin_vouchers import Vouchers
 from cloud.models import State
+from cloud.sizes import SIZES
+from cloud.sold_out import Sort
 
 _JOBS = 5
 _ERROR = 80
@@ -55,11 +57,12 @@ class DropParked(Press):
 
 @dataclass(frozen=True, slots=True)
 class PanelData:
-    """What the panel shows: figures of the books, deployments by state, whether nothing is sold now."""
+    """What the panel shows: figures of the books, deployments by state, whether nothing is sold, what has no room."""
 
     figures: Now
     states: Mapping[State, int]
     maintenance: bool
+    gone: Collection[Sort]
 
 
 def panel(data: PanelData, currency: Currency) -> View:
@@ -72,6 +75,7 @@ def panel(data: PanelData, currency: Currency) -> View:
         _customers(figures),
         "🖥 "
         + enumerated(_state(data.states, state) for state in _TOLD if data.states[state] or state is State.SUCCESS),
+        *_sold_out(data.gone),
         *_owed(figures, currency),
         *_trouble(figures),
     ]
@@ -86,6 +90,11 @@ def _customers(figures: Now) -> str:
     if not figures.blocked:
         return f"👥 {count}"
     return _("👥 {customers}, {blocked} of them blocked").format(customers=count, blocked=figures.blocked)
+
+
+def _sold_out(gone: Collection[Sort]) -> list[str]:
+    shown = [f"{kind.value} {size}" for kind in Kind for size in SIZES if (kind, size) in gone]
+    return [_("🚫 Sold out at the last order: {sizes}").format(sizes=enumerated(shown))] if shown else []
 
 
 def _owed(figures: Now, currency: Currency) -> list[str]:

@@ -1,6 +1,6 @@
 """The order, step by step, and what may stand in its way."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from billing.catalog import Item
 from billing.eligibility import Reason, Refusal, Verdict
@@ -16,6 +16,7 @@ from bot.view import Button, Rows, View
 from bot.views import problems, words
 from cloud.names import LENGTH_MAX, BadName, Fault
 from cloud.sizes import SIZES
+from cloud.sold_out import Sort
 
 
 @button("dk")
@@ -91,8 +92,8 @@ def kinds(*, clusters: bool) -> View:
     )
 
 
-def sizes(kind: Kind, listed: Mapping[Item, int], currency: Currency) -> View:
-    """Return the choice of sizes with their prices."""
+def sizes(kind: Kind, listed: Mapping[Item, int], currency: Currency, gone: Collection[Sort]) -> View:
+    """Return the choice of sizes with their prices; `gone` is what there is no room for."""
     on_sale = {of.size: monthly for of, monthly in listed.items() if of.kind is kind and not of.public}
     if not on_sale:
         return problems.problem(_("Nothing of this kind is for sale yet."), problems.back(Deploy()))
@@ -101,7 +102,9 @@ def sizes(kind: Kind, listed: Mapping[Item, int], currency: Currency) -> View:
     rows: Rows = tuple(
         (
             Button(
-                _("{size} · {amount} a month").format(size=name, amount=money(on_sale[name], currency)),
+                (_("{size} · sold out right now") if (kind, name) in gone else _("{size} · {amount} a month")).format(
+                    size=name, amount=money(on_sale[name], currency)
+                ),
                 ChooseSize(kind=kind, size=name),
             ),
         )
@@ -150,8 +153,15 @@ _ON_A_BUTTON = 40
 """Letters of a name that fit into a button's 64 bytes with all the rest of the order; a longer one is typed."""
 
 
-def offer(quote: Quote, terms: Terms, *, before: int | None = None) -> View:
-    """Return the order with its price, one tap from done; `before` is a price that no longer holds."""
+def offer(quote: Quote, terms: Terms, *, before: int | None = None, gone: Collection[Sort] = ()) -> View:
+    """Return the order with its price, one tap from done.
+
+    Args:
+        quote: the order.
+        terms: the terms of business.
+        before: a price that no longer holds.
+        gone: what there was no room for at the last try.
+    """
     of = Item.parse(quote.item)
     lines = [
         f"{bold(quote.name)} · {words.item(of, quote.workers)}",
@@ -166,6 +176,8 @@ def offer(quote: Quote, terms: Terms, *, before: int | None = None) -> View:
             )
         )
     lines.append(_("The price is held until {time}.").format(time=when(quote.expires_at)))
+    if (of.kind, of.size) in gone:
+        lines.append(_("🚫 There was no room for this size a moment ago. You can try; what fails is never billed."))
     return View("\n".join(lines), confirm_or_not(quote.id, quote.name))
 
 

@@ -1,6 +1,6 @@
 """The start screen, the help, and the price list."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from billing.catalog import Item
@@ -28,6 +28,7 @@ from bot.links import (
 )
 from bot.view import Button, Rows, View
 from bot.views import problems, words
+from cloud.sold_out import Sort
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +149,11 @@ def _commands(listed: Mapping[str, str]) -> str:
     return "\n".join(f"{isolated(f'/{name}')} – {text}" for name, text in listed.items())
 
 
-def prices(listed: Mapping[Item, int], currency: Currency, *, clusters: bool) -> View:
-    """Return the price list; `clusters` is whether they can be had."""
+def prices(listed: Mapping[Item, int], currency: Currency, *, clusters: bool, gone: Collection[Sort]) -> View:
+    """Return the price list; `clusters` is whether they can be had, `gone` what there is no room for."""
     if not listed:
         return problems.problem(_("Nothing is for sale yet. Please come back later."))
-    parts = [_price_block(kind, listed, currency) for kind in Kind]
+    parts = [_price_block(kind, listed, currency, gone) for kind in Kind]
     if not clusters:
         parts.append(_("Kubernetes clusters are not offered here."))
     note = _(
@@ -165,7 +166,7 @@ def prices(listed: Mapping[Item, int], currency: Currency, *, clusters: bool) ->
     )
 
 
-def _price_block(kind: Kind, listed: Mapping[Item, int], currency: Currency) -> str:
+def _price_block(kind: Kind, listed: Mapping[Item, int], currency: Currency, gone: Collection[Sort]) -> str:
     title = _("🖥 Machines, a month") if kind is Kind.VM else _("☸️ Cluster nodes, a month each")
     lines = [bold(title)]
     for of, monthly in listed.items():
@@ -173,6 +174,8 @@ def _price_block(kind: Kind, listed: Mapping[Item, int], currency: Currency) -> 
             public = listed.get(Item(of.kind, of.size, public=True))
             extra = _(" (with public IP {amount})").format(amount=money(public, currency)) if public else ""
             lines.append(f"{bold(of.size)} {money(monthly, currency)}{extra}\n{words.size(of.size)}")
+            if (of.kind, of.size) in gone:
+                lines.append(_("🚫 Sold out right now"))
     return "\n".join(lines) if len(lines) > 1 else ""
 
 

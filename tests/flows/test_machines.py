@@ -138,7 +138,33 @@ async def test_one_message_shows_an_order_from_its_price_to_the_way_in(world: Wo
     await ann.wait_for_text("two", "no room")
     await world.settled()
     (two,) = about(ann, "two")
-    assert "Order again" in str(two.rows)
+    assert "Order again" in [button.text[2:] for button in two.buttons]
+
+
+async def test_what_has_no_room_is_said_before_it_is_ordered(world: World) -> None:
+    """To customers where they look, to the operator at once and on the panel; nothing is refused for it."""
+    ann = await with_card(world, world.person())
+    await world.admin.start()
+    assert isinstance(world.app.driver, SimulatedDriver)
+    world.app.driver.faults = {"full": Fault.NO_CAPACITY}
+    await ann.send("/deploy vm small full")
+    await tap(ann, "Deploy full")
+    await ann.wait_for_text("full", "no room", "These sizes may have room: medium, large")
+    await world.admin.wait_for_text("full", "failed", "no room")
+    await ann.send("/prices")
+    assert (await ann.wait_for_text("a month")).text.count("🚫 Sold out right now") == 2
+    await ann.send("/deploy")
+    await tap(ann, "Machine")
+    await tap(ann, "small · sold out right now")
+    await ann.wait_for_text("public IP")
+    await world.admin.send("/admin")
+    await world.admin.wait_for_text("🚫 Sold out at the last order: vm small, k8s small")
+    await ann.send("/deploy vm small web")
+    await ann.wait_for_text("held until", "🚫 There was no room for this size a moment ago")
+    await tap(ann, "Deploy web")
+    await ann.wait_for_text("web", "success")
+    await ann.send("/prices")
+    assert "🚫" not in (await ann.wait_for_text("a month")).text
 
 
 async def test_who_goes_on_in_a_message_is_not_thrown_back(world: World) -> None:

@@ -9,7 +9,7 @@ from bot.router import Route, command, press
 from bot.view import View
 from bot.views import admin_panel as views
 from bot.views.admin_panel import DropParked, RetryParked, SetMaintenance
-from cloud import deployments
+from cloud import deployments, sold_out
 
 _PARKED = 10
 
@@ -34,6 +34,7 @@ async def _admin(ctx: Context, _: str) -> View:
             figures=await statistics.now(session),
             states=await deployments.counts(session),
             maintenance=await switches.maintenance(session),
+            gone=await sold_out.lately(session, ctx.now),
         )
     return views.panel(data, ctx.terms.currency)
 
