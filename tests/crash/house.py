@@ -250,10 +250,11 @@ class House:
         quiet = 0  # what happens between two looks is seen by the second
         async with asyncio.timeout(PATIENCE):
             while quiet < 2:
-                quiet = quiet + 1 if await self._is_quiet() else 0
+                quiet = quiet + 1 if await self.is_quiet() else 0
                 await asyncio.sleep(0.15)
 
-    async def _is_quiet(self) -> bool:
+    async def is_quiet(self) -> bool:
+        """Whether nothing is left to do or to say now."""
         async with self.database.read() as session:
             failed = await session.scalar(select(func.count()).select_from(JobRun).where(JobRun.error != ""))
         quiet = await is_quiet(self.database, CADENCE, now=self.clock.now())
