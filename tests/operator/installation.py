@@ -83,18 +83,23 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 def newest_commit() -> str:
     """The name of what is committed last."""
-    return _git("rev-parse", "HEAD").decode().strip()
+    return git("rev-parse", "HEAD").decode().strip()
 
 
 def checked_out(commit: str, into: Path) -> Path:
     """What a stranger gets who clones the repository at a commit: nothing that is not committed."""
     into.mkdir(parents=True)
-    packed = _git("archive", "--format=tar", commit)
+    packed = git("archive", "--format=tar", commit)
     subprocess.run(["tar", "-x", "-C", into], input=packed, check=True)  # noqa: S603, S607 whichever tar is here
     return into
 
 
-def _git(*arguments: str) -> bytes:
+def git(*arguments: str) -> bytes:
+    """What git says of this checkout.
+
+    Raises:
+        Missing: it is none, or git does not know.
+    """
     result = subprocess.run(  # noqa: S603 our own words
         ["git", *arguments],  # noqa: S607 whichever git is here
         cwd=ROOT,
