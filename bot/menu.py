@@ -1,13 +1,20 @@
-"""What people see of the bot before they type: commands and descriptions, set by the program, only where they differ.
+"""What people see of the bot before they type: commands, descriptions, a picture; set by the program where they differ.
 
 Telegram shows the list of the language that the person's app has.
 """
 
 import logging
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from telegram import BotCommand, BotCommandScope, BotCommandScopeAllPrivateChats, BotCommandScopeChat
+from telegram import (
+    BotCommand,
+    BotCommandScope,
+    BotCommandScopeAllPrivateChats,
+    BotCommandScopeChat,
+    InputProfilePhotoStatic,
+)
 from telegram.error import BadRequest, Forbidden, TelegramError
 from telegram.ext import ExtBot
 
@@ -15,6 +22,8 @@ from bot import i18n
 from bot.i18n import _
 
 log = logging.getLogger(__name__)
+
+_FACE = Path(__file__).with_name("profile.jpg")
 
 
 def for_customers(*, clusters: bool) -> Mapping[str, str]:
@@ -83,6 +92,10 @@ async def publish(bot: ExtBot[Any], administrators: Iterable[int], *, clusters: 
                 await _describe(bot, code, clusters=clusters)
             except TelegramError as error:
                 log.warning("menu and descriptions: %s", error)
+    try:
+        await _show_face(bot)
+    except TelegramError as error:
+        log.warning("picture: %s", error)
     for telegram_id in administrators:
         await publish_for_administrator(bot, telegram_id, clusters=clusters)
 
@@ -117,6 +130,12 @@ async def _describe(bot: ExtBot[Any], code: str | None, *, clusters: bool) -> No
         await bot.set_my_description(long, code)
     if (await bot.get_my_short_description(code)).short_description != short:
         await bot.set_my_short_description(short, code)
+
+
+async def _show_face(bot: ExtBot[Any]) -> None:
+    """Give a bot that has no picture this product's; one that its operator chose stays."""
+    if not (await bot.get_user_profile_photos(bot.id, limit=1)).total_count:
+        await bot.set_my_profile_photo(InputProfilePhotoStatic(_FACE.read_bytes()))
 
 
 async def publish_for_customer(bot: ExtBot[Any], telegram_id: int) -> None:

@@ -108,6 +108,7 @@ async def test_the_bot_says_what_it_is_before_anybody_asks(world: World) -> None
     await world.admin.wait_for_text("Hello")
     await menu.publish(world.app.telegram.bot, world.app.settings.admin_ids, clusters=True)
     assert "by the hour" in profile["description/"]
+    assert (profile["photo/"][0]["width"], profile["photo/"][0]["height"]) == (640, 640)
     for wanted in ("start", "deploy", "usage", "support", "settings"):
         assert wanted in ann.commands
         assert wanted in layla.commands
@@ -121,7 +122,7 @@ async def test_the_bot_says_what_it_is_before_anybody_asks(world: World) -> None
     assert "k8s" not in ann.commands
 
 
-SETTERS = ("setMyCommands", "setMyDescription", "setMyShortDescription")
+SETTERS = ("setMyCommands", "setMyDescription", "setMyShortDescription", "setMyProfilePhoto")
 
 
 async def test_one_message_shows_an_order_from_its_price_to_the_way_in(world: World) -> None:

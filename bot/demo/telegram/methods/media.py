@@ -118,7 +118,7 @@ def media_fields(state: State, media: Media) -> Json:
             raise bad_request(_WRONG_FILE)
         if record["kind"] != media.kind:
             raise bad_request(f"can't use file of type {record['kind'].title()} as {media.kind.title()}")
-    content = {media.kind: _as_content(record)} | caption_fields(media.caption)
+    content = {media.kind: as_content(record)} | caption_fields(media.caption)
     return content | ({"show_caption_above_media": True} if media.above else {})
 
 
@@ -169,7 +169,8 @@ def _picture(content: bytes) -> Json:
     return {"width": width, "height": height}
 
 
-def _as_content(record: Json) -> Json | list[Json]:
+def as_content(record: Json) -> Json | list[Json]:
+    """A stored file as a message shows it."""
     if record["kind"] == "photo":
         fields = ("file_id", "file_unique_id", "width", "height", "file_size")
         return [{name: record[name] for name in fields}]

@@ -1,8 +1,9 @@
-"""The bot's own face: commands, menu button, name and descriptions."""
+"""The bot's own face: commands, menu button, name, descriptions and picture."""
 
 import re
 from typing import cast
 
+from bot.demo.telegram.methods.media import as_content, keep_file
 from bot.demo.telegram.params import Params
 from bot.demo.telegram.registry import method
 from bot.demo.telegram.state import State
@@ -132,3 +133,25 @@ def _menu_key(state: State, params: Params) -> str:
     if "chat_id" not in params:
         return "menu/"
     return f"menu/{state.find_chat(params.integer('chat_id')).id}"
+
+
+@method("setMyProfilePhoto", "photo:object")
+def set_my_profile_photo(state: State, params: Params) -> bool:
+    """The bot's picture, a still one; it is uploaded anew each time."""
+    given = params.object("photo") or {}
+    if set(given) != {"type", "photo"} or given["type"] != "static":
+        raise bad_request("can't parse InputProfilePhoto")
+    file = params.attached.get(str(given["photo"]).removeprefix("attach://"))
+    if file is None:
+        raise bad_request("can't parse InputProfilePhoto: photo not found")
+    if not file.content.startswith(b"\xff\xd8"):
+        raise bad_request("PHOTO_EXT_INVALID")
+    state.set_profile("photo/", as_content(keep_file(state, file, "photo")))
+    return True
+
+
+@method("getUserProfilePhotos", "user_id:int offset:int limit:int")
+def get_user_profile_photos(state: State, params: Params) -> Json:
+    """Pictures of somebody, newest first; people here have none."""
+    photo = state.profile.get("photo/") if params.integer("user_id") == state.bot["id"] else None
+    return {"total_count": int(photo is not None), "photos": [] if photo is None else [photo]}
