@@ -89,7 +89,7 @@ class World:
     async def move_to(self, instant: datetime) -> None:
         await self.move(instant - self.clock.now())
 
-    async def settled(self, timeout_s: float = 20) -> None:
+    async def settled(self, timeout_s: float = 120) -> None:
         """Wait until the clockwork has looked at the present instant and nothing is left to do or to say."""
         async with asyncio.timeout(timeout_s):
             while True:
