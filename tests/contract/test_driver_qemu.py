@@ -287,6 +287,19 @@ async def test_a_machine_deleted_half_way_is_made_anew_by_create(qemu: Cloud, tm
 
 
 @pytest.mark.slow
+async def test_a_guest_that_greets_slowly_is_waited_for(qemu: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen on a busy host: a guest's SSH server took 22 s to greet, and counted as booting for ever."""
+
+    async def greets_after_22_seconds(_address: str, _port: int, *, seconds: float) -> bool:
+        await asyncio.sleep(0)
+        return seconds >= 22
+
+    monkeypatch.setattr("cloud.drivers.qemu.driver.ssh_banner", greets_after_22_seconds)
+    await qemu.driver.create(spec("m-1"))
+    assert (await seen_running(qemu.driver, "m-1")).power is Power.RUNNING
+
+
+@pytest.mark.slow
 async def test_a_killed_guest_is_off_and_can_be_started(qemu: Cloud, tmp_path: Path) -> None:
     """The host ran out of memory, say; and the number in the pidfile means somebody else now."""
     wanted = spec("m-1")

@@ -33,6 +33,8 @@ _QUIT_SECONDS = 5.0
 _KILL_SECONDS = 10.0
 _BUTTON_SECONDS = 3.0
 _GREETS_WITHIN = 1.0
+_GREETS_LATE_WITHIN = 60.0
+"""Seen: 22 s, in software emulation on a host with other things to do; hanging up earlier only makes it worse."""
 _ASK_SECONDS = 0.2
 _ASK_OFTEN = 15
 _ASK_LATER_SECONDS = 4.0
@@ -253,9 +255,9 @@ class QemuDriver:
             return Power.RUNNING, ""
         return Power.STARTING, "booting, waiting for its SSH server"
 
-    async def _ask(self, name: str, record: Record, running: Process) -> bool:
+    async def _ask(self, name: str, record: Record, running: Process, seconds: float = _GREETS_WITHIN) -> bool:
         """Return, and remember for as long as it runs, whether the guest's SSH server greets."""
-        if await ssh_banner(record.bind, record.port, seconds=_GREETS_WITHIN):
+        if await ssh_banner(record.bind, record.port, seconds=seconds):
             self._answered[name] = running
             return True
         return False
@@ -328,10 +330,11 @@ class QemuDriver:
         """
         asked = 0
         while (record := self._read(name)) and (running := self._find(name)):
-            if await self._ask(name, record, running):
+            early = asked < _ASK_OFTEN
+            if await self._ask(name, record, running, _GREETS_WITHIN if early else _GREETS_LATE_WITHIN):
                 break
             asked += 1
-            await asyncio.sleep(_ASK_SECONDS if asked < _ASK_OFTEN else _ASK_LATER_SECONDS)
+            await asyncio.sleep(_ASK_SECONDS if early else _ASK_LATER_SECONDS)
 
     async def _shut_down(self, name: str, running: Process) -> bool:
         """Return whether the guest shuts down when its power button is pressed; a booting one may miss it once."""
