@@ -13,13 +13,13 @@ from tests.operator.installation import ROOT
 
 # How a command begins -> why it is not run by this test.
 NOT_HERE = {
-    "make demo": "tests/demo/test_world.py starts what it starts",
-    "make test": "this is it",
+    "make demo": "tests/operator/test_clone.py types it",
+    "make test": "this is it; tests/operator/test_clone.py types it",
     "make lint": "CI runs it",
     "make format": "would change the checkout",
-    "make install": "CI begins with it; tests/operator/test_wheel.py installs as well",
+    "make install": "tests/operator/test_clone.py types it",
     "make texts": "would change the checkout; tests/test_texts.py holds what it makes",
-    "make backup": "tests/operator/test_operator.py types the command behind it",
+    "make backup": "tests/operator/test_clone.py types it",
     "make restore": "same",
     "apt-get": "changes the machine",
     "sudo": "changes the machine",
