@@ -106,6 +106,7 @@ async def arrive(session: AsyncSession, customer: Customer, code: str, *, now: d
     customer.email = customer.email or user.email
     await _bring_key(session, customer, user, now)
     await _bring_funds(session, customer, user, now)
+    user.name = user.email = user.public_key = ""  # theirs now, to change and to have deleted
     for machine in await _machines(session, user):
         await _adopt(session, customer, machine, now)
     audit.record(session, "former_user_came", actor=None, now=now, customer_id=customer.id, former=user.former_id)

@@ -44,7 +44,8 @@ def listing(
 
 
 def _entry(entry: AuditEntry, whom: Customer | None, names: Mapping[int, str], currency: Currency) -> str:
-    actor = _("the system") if entry.actor is None else f"{names.get(entry.actor, '')[:_VALUE]} ({entry.actor})".strip()
+    # An import acts in an administrator's place, as number 0.
+    actor = _("the system") if not entry.actor else f"{names.get(entry.actor, '')[:_VALUE]} ({entry.actor})".strip()
     lines = [f"{when(entry.at)} – {bold(entry.action.replace('_', ' '))}", _("by {name}").format(name=escape(actor))]
     if whom is not None:
         lines.append(_("about {name}").format(name=escape(who(whom))))

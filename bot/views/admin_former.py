@@ -58,7 +58,7 @@ def _sign(user: FormerUser) -> str:
 
 def one(user: FormerUser, machines: Sequence[FormerMachine], terms: Terms, link: str = "") -> View:
     """Return one user: what they had, what became of the mail; `link` where no mail is sent and you pass it on."""
-    lines = [bold(escape(user.name or user.email)), code(user.email), ""]
+    lines = [bold(escape(user.name or user.email or "–")), *([code(user.email)] if user.email else []), ""]
     lines += [
         f"{machine.kind.value} {escape(machine.name)}, {machine.size}: {money(machine.monthly, terms.currency)}"
         for machine in machines

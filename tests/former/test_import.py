@@ -163,6 +163,9 @@ async def test_who_opens_the_link_finds_machines_and_money(
         rows = (await session.scalars(select(Deployment).order_by(Deployment.id))).all()
         intervals = (await session.scalars(select(Interval))).all()
         funds = await ledger.balances(session, customer.id)
+    async with database.read() as session:
+        user = (await session.scalars(select(FormerUser).where(FormerUser.customer_id == customer.id))).one()
+    assert (user.name, user.email, user.public_key) == ("", "", "")  # kept once, where its owner can have it deleted
     assert (customer.legacy, customer.email) == (True, "ann@example.com")
     assert [(row.name, row.state, row.by_hand) for row in rows] == [
         ("web", State.SUCCESS, True),
