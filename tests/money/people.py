@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from billing import accounts
 from billing.clock import DAY
-from billing.errors import BelowMinimum, CardNeeded, Conflict
+from billing.errors import BelowMinimum, CardNeeded, Conflict, TooMany
 from billing.gateway import GatewayError
 from billing.models import Card, Invoice, Payment, PaymentStatus
 from cloud import key_ring
@@ -126,6 +126,6 @@ class People(Acts):
             done = await act(person)
         except GatewayError:
             done = f"{act.__name__} without an answer"
-        except (CardNeeded, BelowMinimum, Conflict) as refused:
+        except (CardNeeded, BelowMinimum, Conflict, TooMany) as refused:
             done = f"{act.__name__} {type(refused).__name__}"
         self.count[done] = self.count.get(done, 0) + 1
