@@ -72,7 +72,7 @@ class Clockwork:
         due = [
             (at, name)
             for name, trigger in CADENCE.items()
-            if name in self.jobs and (at := _due_at(trigger, rows.get(name), now))
+            if name in self.jobs and (at := self._due_at(trigger, rows.get(name), now))
         ]
         return [name for _, name in sorted(due) if await self._run(name, seen=_tick(rows.get(name)), now=now)]
 
@@ -103,6 +103,17 @@ class Clockwork:
                 await asyncio.wait_for(self._stopping.wait(), 1 / _LOOKS)
             if self._stopping.is_set() or self.clock.now() - before > 2 * _SECOND:
                 return
+
+    def _due_at(self, trigger: BaseTrigger, row: JobRun | None, now: datetime) -> datetime | None:
+        """Return when a job became due: by its calendar, or because its last run did not come to its end."""
+        if row is None or row.tick_at > now:
+            return due_at(trigger, None if row is None else row.tick_at, now)
+        # What still bears our own name is not in hand: its end could not be written.
+        free = row.leased_by == self._owner or leases.is_dead(row.leased_by)
+        over = row.leased_until is not None and row.leased_until <= now
+        if over or free or (row.error and row.tick_at + _AGAIN_AFTER <= now):
+            return row.tick_at
+        return due_at(trigger, row.tick_at, now)
 
     async def _run(self, name: str, *, seen: datetime, now: datetime) -> bool:
         if not await self._take(name, seen, now):
@@ -137,7 +148,7 @@ class Clockwork:
                         JobRun.leased_until.is_(None),
                         JobRun.leased_until <= now,
                         JobRun.leased_until > now + _LEASE,
-                        literal(holder is not None and leases.is_dead(holder)),
+                        literal(holder is not None and (holder == self._owner or leases.is_dead(holder))),
                     ),
                 )
                 .values(tick_at=now, leased_until=now + _LEASE, leased_by=self._owner)
@@ -148,16 +159,6 @@ class Clockwork:
 
 def _tick(row: JobRun | None) -> datetime:
     return _NEVER if row is None else row.tick_at
-
-
-def _due_at(trigger: BaseTrigger, row: JobRun | None, now: datetime) -> datetime | None:
-    """Return when a job became due: by its calendar, or because its last run did not come to its end."""
-    if row is None or row.tick_at > now:
-        return due_at(trigger, None if row is None else row.tick_at, now)
-    over = row.leased_until is not None and row.leased_until <= now
-    if over or (row.leased_by and leases.is_dead(row.leased_by)) or (row.error and row.tick_at + _AGAIN_AFTER <= now):
-        return row.tick_at
-    return due_at(trigger, row.tick_at, now)
 
 
 def due_at(trigger: BaseTrigger, last: datetime | None, now: datetime) -> datetime | None:

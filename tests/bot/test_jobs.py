@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 from apscheduler.triggers.cron import CronTrigger
@@ -129,6 +130,28 @@ async def test_a_job_of_a_process_that_died_is_taken_over_at_once(database: Data
     clock.move(timedelta(seconds=2))
     assert await rig.clockwork.tick() == ["invoice"]
     assert await rig.clockwork.tick() == []
+
+
+async def test_a_job_whose_end_could_not_be_written_runs_again_at_once(
+    sqlite_database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database went away in the middle: nobody else may take the job, for this process lives."""
+    rig = Rig(sqlite_database, clock)
+
+    async def lose_the_database() -> None:
+        rig.ran.append("meter")
+        monkeypatch.setattr(sqlite_database, "transaction", Mock(side_effect=OSError("connection lost")))
+        raise OSError("connection lost")
+
+    clockwork = Clockwork(sqlite_database, clock, {"meter": lose_the_database})
+    with pytest.raises(OSError, match="connection lost"):
+        await clockwork.tick()
+    monkeypatch.undo()
+    monkeypatch.setitem(clockwork.jobs, "meter", rig.clockwork.jobs["meter"])
+    assert await rig.clockwork.tick() == ["invoice"]  # another process leaves it alone
+    assert await clockwork.tick() == ["meter"]
+    assert await clockwork.tick() == []
+    assert rig.ran == ["meter", "invoice", "meter"]
 
 
 async def test_a_job_that_failed_is_tried_again_soon(database: Database, clock: ManualClock) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 from billing.clock import Month
 from billing.models import Customer, Invoice
 from bot import migrate
-from bot.demo.telegram import Person
+from bot.demo.telegram import ChatMessage, Person
 from cloud.models import State
 from tests import postgres
-from tests.crash.flows import adds_card, at_rest, charged, has_key, hurry, invoices, machine, states
+from tests.crash.flows import adds_card, at_rest, charged, has_key, hurry, invoices, machine, states, told
 from tests.crash.house import PATIENCE, House, open_house, say
 from tests.flows.test_pay import give_balance
 
@@ -43,9 +43,14 @@ async def moves_in(house: House, person: Person) -> None:
     await person.wait_for_text(machine(person), "success", timeout_s=PATIENCE)
 
 
-async def fail_over(house: House, pair: postgres.Pair) -> None:
-    """Lose the first server; a while later the second takes over."""
+async def fail_over(house: House, pair: postgres.Pair, pages: Sequence[ChatMessage]) -> None:
+    """Lose the first server; a while later the second takes over. People pay on their pages before and meanwhile."""
+    half = len(pages) // 2
+    for page in pages[:half]:
+        house.pay_page(page)
     await asyncio.to_thread(pair.lose_the_first)
+    for page in pages[half:]:
+        house.pay_page(page)
     await asyncio.sleep(1)
     await asyncio.to_thread(pair.promote)
     async with asyncio.timeout(PATIENCE):
@@ -57,6 +62,12 @@ async def fail_over(house: House, pair: postgres.Pair) -> None:
                 await asyncio.sleep(0.1)
             else:
                 return
+
+
+async def wants_to_charge(person: Person) -> ChatMessage:
+    """Somebody who has the page to charge the balance open before them."""
+    await person.send("/topup 10")
+    return await person.wait_for_text("Charge $10.00", timeout_s=PATIENCE)
 
 
 async def count(house: House) -> int:
@@ -80,18 +91,25 @@ async def test_the_primary_dies_during_payments_and_the_monthly_run(
             await moves_in(house, person)
         await house.settled()
         month = Month.of(house.clock.now())
+        house.clock.move_to(month.end - timedelta(minutes=1))
+        await house.settled()
+        payers = people[1:5]
+        pages = [await wants_to_charge(person) for person in payers]
         house.clock.move_to(month.end + timedelta(minutes=10, seconds=-1))
         house.stripe.control.tick()
         await asyncio.sleep(when / 20)
         made = await count(house)
-        await fail_over(house, pair)
+        await fail_over(house, pair, pages)
         hurrying = asyncio.create_task(hurry(house))
         await at_rest(house)
         hurrying.cancel()
         for person in people:
             rows = await invoices(house, person)
             assert [(row.month, row.due) for row in rows] == [(month, 0)]
-            assert await charged(house, person) == ([rows[0].total] if person.id == 100 else [])
+            expected = [rows[0].total] if person is people[0] else [1000] if person in payers else []
+            assert await charged(house, person) == expected
+            if person in payers:
+                told(person, "$10.00 is in your balance")
             assert await states(house, person) == [State.SUCCESS]
             await person.send("/invoices")
             await person.wait_for_text(rows[0].number, timeout_s=PATIENCE)
