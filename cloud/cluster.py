@@ -18,6 +18,7 @@ from cloud.ssh_keys import public_of
 STARTING = "starting Kubernetes"
 _LOGIN_SECONDS = 90.0  # seen: 54 s, in software emulation on a host with other things to do
 _COMMAND_SECONDS = 60.0
+_REST = 3.0
 API_PORT = 6443
 _SERVER = re.compile(r"^(\s*server:\s*)https://\S+$", re.MULTILINE)
 _DEFAULT = re.compile(r"^(\s*-?\s*(?:name|cluster|user|current-context):\s*)default$", re.MULTILINE)
@@ -82,34 +83,61 @@ class SimulatedDoor:
 class SshDoor:
     """Real clusters."""
 
-    def __init__(self, key: ProductKey) -> None:
-        """Take the key that every node lets in."""
+    def __init__(self, key: ProductKey, *, rest: float = _REST) -> None:
+        """Take the key that every node lets in, and for how many times as long as a look took none is taken again."""
         self._key = key
+        self._rest = rest
+        self._resting: dict[tuple[Member, ...], tuple[float, ClusterSight]] = {}
 
     async def look(self, name: str, members: Sequence[Member]) -> ClusterSight:
-        """Ask every node whether it failed, then the control plane how many are Ready."""
-        for failure in await asyncio.gather(*(self._run(member, f"cat {FAILED} || true") for member in members)):
-            if failure is None:
-                return ClusterSight(STARTING)
-            if failure.strip():
-                raise Refused(failure.strip())
-        control = members[0]
-        await self._run(control, _know_address(control.host))
-        ready = _count_ready(await self._run(control, "sudo k3s kubectl get nodes -o json") or "")
+        """Ask every node whether it failed, and the control plane how many are Ready.
+
+        A slow node has no time to lose: it is logged in to once, and left alone for a while before the next time;
+        until then the answer is the last one.
+        """
+        loop, cluster = asyncio.get_running_loop(), tuple(members)
+        since = loop.time()
+        self._resting = {known: last for known, last in self._resting.items() if last[0] > since}
+        if cluster in self._resting:
+            return self._resting[cluster][1]
+        sight = await self._ask(name, members)
+        if not sight.kubeconfig:
+            until = loop.time() + self._rest * (loop.time() - since)
+            self._resting[cluster] = until, sight
+        return sight
+
+    async def _ask(self, name: str, members: Sequence[Member]) -> ClusterSight:
+        control, *workers = members
+        failed = f"cat {FAILED} || true"
+        questions = (
+            failed,
+            _know_address(control.host),
+            "sudo k3s kubectl get nodes -o json",
+            f"sudo cat {KUBECONFIG}",
+        )
+        answers, *others = await asyncio.gather(
+            self._run(control, *questions), *(self._run(worker, failed) for worker in workers)
+        )
+        for answer in (answers, *others):
+            if answer is not None and (failure := answer[0].strip()):
+                raise Refused(failure)
+        if answers is None or None in others:
+            return ClusterSight(STARTING)
+        _, _, nodes, kubeconfig = answers
+        ready = _count_ready(nodes)
         if ready < len(members):
             return ClusterSight(f"{ready} of {len(members)} nodes ready" if ready else STARTING)
-        kubeconfig = await self._run(control, f"sudo cat {KUBECONFIG}")
         if not kubeconfig:
             return ClusterSight(STARTING)
         return ClusterSight(kubeconfig=mended(kubeconfig, name, control.host, control.api))
 
-    async def _run(self, member: Member, command: str) -> str | None:
-        """Return what a command prints, `None` when the node could not be asked."""
+    async def _run(self, member: Member, *commands: str) -> list[str] | None:
+        """Return what commands print, nothing for those that fail; `None` when the node could not be asked."""
         # Named without its port: written with it, nothing is trusted at port 22.
         trusted = asyncssh.import_known_hosts(f"{member.host} {public_of(member.host_key)}\n")
         try:
             async with (
-                asyncio.timeout(_LOGIN_SECONDS + _COMMAND_SECONDS),
+                asyncio.timeout(_LOGIN_SECONDS + len(commands) * _COMMAND_SECONDS),
                 asyncssh.connect(
                     member.host,
                     member.port,
@@ -121,10 +149,10 @@ class SshDoor:
                     login_timeout=_LOGIN_SECONDS,
                 ) as connection,
             ):
-                done = await connection.run(command, check=False)
+                done = [await connection.run(command, check=False) for command in commands]
         except (OSError, asyncssh.Error, TimeoutError):
             return None
-        return str(done.stdout or "") if done.exit_status == 0 else None
+        return [str(each.stdout or "") if each.exit_status == 0 else "" for each in done]
 
 
 def mended(kubeconfig: str, name: str, host: str, port: int = API_PORT) -> str:

@@ -21,7 +21,7 @@ def key(tmp_path: Path) -> ProductKey:
 
 async def test_it_is_waited_for_until_every_node_is_ready(key: ProductKey) -> None:
     control, worker = FakeNode(), FakeNode()
-    door = SshDoor(key)
+    door = SshDoor(key, rest=0)
     async with served([control, worker], key.public):
         members = [control.member(), worker.member()]
         for ready, detail in (
@@ -36,6 +36,20 @@ async def test_it_is_waited_for_until_every_node_is_ready(key: ProductKey) -> No
         control.ready = [True, True]
         assert (await door.look("prod", members)).kubeconfig
     assert all(command.startswith("cat ") for command in worker.commands), "nothing else is asked of a worker"
+
+
+async def test_a_node_that_is_slow_is_logged_in_to_once_and_then_left_alone(key: ProductKey) -> None:
+    """Seen in software emulation: four logins for each look, without a pause, kept a node from becoming one."""
+    control = FakeNode(ready=[])
+    door = SshDoor(key, rest=1_000_000)
+    async with served([control], key.public):
+        first = await door.look("prod", [control.member()])
+        asked = list(control.commands)
+        control.ready = [True]
+        assert await door.look("prod", [control.member()]) == first
+        assert control.commands == asked
+        assert (await SshDoor(key).look("prod", [control.member()])).kubeconfig
+    assert len(asked) == 4
 
 
 async def test_the_kubeconfig_names_the_cluster_and_its_address(key: ProductKey) -> None:
