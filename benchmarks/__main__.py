@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import sets, taps
+from benchmarks import pages, pieces, sets, taps
 from benchmarks.report import Report
 from benchmarks.stores import stores
 
@@ -40,7 +40,7 @@ def _sets(report: Report, folder: Path, scale: float) -> None:
         asyncio.run(sets.measure_waits(report, found[0], scale))
 
 
-_PARTS = {"sets": _sets, "taps": taps.measure}
+_PARTS = {"pieces": pieces.measure, "taps": taps.measure, "pages": pages.measure, "sets": _sets}
 
 if __name__ == "__main__":
     sys.exit(main())

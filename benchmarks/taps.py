@@ -53,10 +53,10 @@ def measure(report: Report, folder: Path, scale: float) -> None:
     seconds = max(2.0, 6.0 * scale)
     store = Sqlite(folder)
     quotes = asyncio.run(_shop(store, int(_TAPS * max(scale, 0.1))))
-    with _telegram() as url:
+    with telegram() as url:
         bare = _Bot("python-telegram-bot, bare", [sys.executable, "-m", "benchmarks.bare", "ptb", url], {})
         aiogram = _Bot("aiogram, bare", [_AIOGRAM, "-m", "benchmarks.bare", "aiogram", url], {})
-        product = _Bot("product", [sys.executable, "-m", "benchmarks.hurried"], _settings(store, folder, url))
+        product = _Bot("product", [sys.executable, "-m", "benchmarks.hurried"], settings(store, folder, url))
         floors: dict[int, Pace] = {}
         with _running(bare, url) as pid:
             for people in _PEOPLE:
@@ -111,11 +111,22 @@ def _go(
     crowd = 50 if taps else _DEPLOYMENTS // seed.PER_CUSTOMER
     told = {"people": people, "crowd": crowd, "texts": texts, "seconds": seconds, "rate": rate, "taps": taps}
     before = _cpu(pid)
+    rest = _rests.get(pid, 0.0)
     with httpx.Client(trust_env=False, timeout=300) as client:
         found: dict[str, Any] = client.post(f"{url}/go", json=told).json()
-    used = _cpu(pid) - before
+    used = _cpu(pid) - before - rest * found["seconds"]
     assert found["answers"], "nothing was answered"
     return Pace(found["answers"] / found["seconds"], used / found["answers"], found["latencies"])
+
+
+_rests: dict[int, float] = {}
+"""Seconds of processor time that a bot takes in a second in which nobody types, by process."""
+
+
+def _rest(pid: int) -> float:
+    begun, before = time.perf_counter(), _cpu(pid)
+    time.sleep(3)
+    return (_cpu(pid) - before) / (time.perf_counter() - begun)
 
 
 def _cpu(pid: int) -> float:
@@ -145,7 +156,8 @@ async def _shop(store: Sqlite, quotes: int) -> list[int]:
     return ids
 
 
-def _settings(store: Sqlite, folder: Path, url: str) -> dict[str, str]:
+def settings(store: Sqlite, folder: Path, url: str) -> dict[str, str]:
+    """Return the product's environment, at the time at which the shop stands still."""
     offset = folder / "clock"
     offset.write_text(str(int(seed.NOW.timestamp() - time.time())))
     return {
@@ -170,7 +182,8 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _telegram() -> Iterator[str]:
+def telegram() -> Iterator[str]:
+    """Run a Telegram that costs nearly nothing; gives its address."""
     command = [sys.executable, "-m", "benchmarks.telegram"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:  # noqa: S603 our own words
         assert process.stdout is not None
@@ -189,6 +202,7 @@ def _running(bot: _Bot, url: str) -> Iterator[int]:
         try:
             _go(url, process.pid, 1, ["/vms"], 0.1)  # until it answers
             _go(url, process.pid, 50, ["/vms"], 2)
+            _rests[process.pid] = _rest(process.pid)
             yield process.pid
         finally:
             process.terminate()

@@ -97,10 +97,7 @@ class Cashier:
 
     async def settle_due(self) -> int:
         """Try every wish that is due, and return how many that were; many that are simple first, and at once."""
-        last: int | None = 0
-        while last is not None:
-            async with self._database.transaction() as session:
-                last = await settling_many.settle_chunk(session, last, now=self._clock.now())
+        await settling_many.settle(self._database, now=self._clock.now())
         done = 0
         while True:
             async with self._database.transaction() as session:

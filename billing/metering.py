@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from billing import accounts
+from billing.chunks import Bounds, Chunk
 from billing.clock import Month
 from billing.db import Database
 from billing.models import Instant, Interval, MonthNumber, Subscription, Usage, Watermark
@@ -20,7 +21,7 @@ CAP_HOURS = 672
 """28 days: so many hours cost the whole monthly price (rules.md 4.3)."""
 
 _HOUR = 3600
-_CHUNK = 20_000
+_ROWS = Bounds(first=5_000, least=1_000, most=50_000)
 """Intervals that one transaction meters, roughly, since customers are not split: a chat that waits for SQLite's writer
 waits well under 100 ms."""
 _WATERMARK = "meter"
@@ -266,9 +267,10 @@ async def _in_chunks(
 ) -> None:
     """Part the intervals that meet a condition by a key, and write each chunk in a transaction of its own."""
     rest = condition
+    chunk = Chunk(database, _ROWS)
     while True:
-        async with database.transaction() as session:
-            high = await session.scalar(select(key).where(rest).order_by(key).offset(_CHUNK - 1).limit(1))
+        async with chunk.transaction() as session:
+            high = await session.scalar(select(key).where(rest).order_by(key).offset(chunk.size - 1).limit(1))
             await write(session, rest if high is None else sa.and_(rest, key <= high))
         if high is None:
             return

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from billing import ledger, metering, outbox, wishes
+from billing.chunks import Bounds, Chunk, Script
 from billing.clock import Month
 from billing.db import Database
 from billing.models import (
@@ -38,7 +39,7 @@ from billing.terms import Terms
 
 PATIENCE = timedelta(minutes=10)
 """After a month's end, before it is invoiced (rules.md 5.1)."""
-_CHUNK = 5_000
+_LINES = Bounds(first=2_000, least=1_000, most=20_000)
 """Lines that one transaction invoices, roughly: customers are not split."""
 
 # SQLite takes a partial index only for a condition that reads like its own, without a parameter.
@@ -69,10 +70,14 @@ _totals = sa.Table(
     sa.Column("place", BIG),
     sa.Column("net", BIG),
     sa.Column("tax", BIG),
+    sa.Column("owed", BIG),
     sa.Column("invoice_id", BIG),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
 )
+_COUNT = select(func.count()).select_from(_totals)
+_LAST = 2**62
+"""Beyond every customer's id."""
 
 
 async def issue_due(database: Database, *, now: datetime, terms: Terms) -> int:
@@ -103,11 +108,13 @@ async def next_month(database: Database, now: datetime) -> Month | None:
 
 async def _issue_month(database: Database, month: Month, now: datetime, terms: Terms) -> int:
     issued, low = 0, 0
+    scripts = await _scripts(database, month, now, terms)
+    chunk = Chunk(database, _LINES)
     while True:
-        async with database.transaction() as session:
+        async with chunk.transaction() as session:
             rest = select(Usage.customer_id).where(Usage.month == month, Usage.customer_id > low)
-            high = await session.scalar(rest.order_by(Usage.customer_id).offset(_CHUNK - 1).limit(1))
-            issued += await _issue_chunk(session, month, low, high, now, terms)
+            high = await session.scalar(rest.order_by(Usage.customer_id).offset(chunk.size - 1).limit(1))
+            issued += await _issue_chunk(session, scripts, low, high or _LAST, now)
             if high is None:
                 done = inserting(session, MonthRun).values(month=month, finished_at=now)
                 await session.execute(done.on_conflict_do_nothing())
@@ -116,44 +123,52 @@ async def _issue_month(database: Database, month: Month, now: datetime, terms: T
         low = high
 
 
+async def _scripts(database: Database, month: Month, now: datetime, terms: Terms) -> tuple[Script, Script]:
+    """Return what collects the lines of a chunk, and what makes invoices of them."""
+    collecting, writing = Script(database), Script(database)
+    await _hold_customers(collecting, month)
+    await _collect(collecting, month, terms)
+    await _write_invoices(writing, month, now, terms)
+    await _write_lines(writing, month)
+    await _write_ledger(writing, now, terms)
+    await _tell(writing, month, now)
+    return collecting, writing
+
+
 async def _issue_chunk(
-    session: AsyncSession, month: Month, low: int, high: int | None, now: datetime, terms: Terms
+    session: AsyncSession, scripts: tuple[Script, Script], low: int, high: int, now: datetime
 ) -> int:
     """Invoice the customers whose ids are above `low` and not above `high`; return how many."""
+    collecting, writing = scripts
     for scratch in (_lines, _totals):
         await start_empty(session, scratch)
-    await _hold_customers(session, month, low, high)
-    await _collect(session, month, low, high, terms)
-    count = await session.scalar(select(func.count()).select_from(_totals)) or 0
+    await collecting.run(session, low=low, high=high)
+    count = await session.scalar(_COUNT) or 0
     if not count:
         return 0
     last = await take_numbers(session, "INV", now.year, count)
-    await _write_invoices(session, month, last - count, now, terms)
-    await _write_lines(session, month)
-    await _write_ledger(session, now, terms)
-    await _tell(session, month, now)
+    await writing.run(session, before=last - count)
     return count
 
 
-def _chunk(customer_id: InstrumentedAttribute[int], low: int, high: int | None) -> ColumnElement[bool]:
-    above = customer_id > low
-    return above if high is None else sa.and_(above, customer_id <= high)
+def _chunk(customer_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    return sa.and_(customer_id > sa.bindparam("low", type_=BIG), customer_id <= sa.bindparam("high", type_=BIG))
 
 
-async def _hold_customers(session: AsyncSession, month: Month, low: int, high: int | None) -> None:
+async def _hold_customers(session: AsyncSession, month: Month) -> None:
     """Lock the customers of a chunk, in one order, against their own money acts and another run.
 
     SQLite has one writer at a time anyway.
     """
     if session.get_bind().dialect.name == "sqlite":
         return
-    chunk = _chunk(Usage.customer_id, low, high)
+    chunk = _chunk(Usage.customer_id)
     used = select(Usage.customer_id).where(chunk, sa.or_(Usage.month == month, Usage.late))
     held = select(Customer.id).where(Customer.id.in_(used)).order_by(Customer.id).with_for_update().subquery()
     await session.execute(select(func.count()).select_from(held))
 
 
-async def _collect(session: AsyncSession, month: Month, low: int, high: int | None, terms: Terms) -> None:
+async def _collect(session: AsyncSession, month: Month, terms: Terms) -> None:
     """Put the lines and totals of a chunk into the temporary tables.
 
     Usage of no hours is what is left of a machine that had vanished: it makes no line.
@@ -162,21 +177,26 @@ async def _collect(session: AsyncSession, month: Month, low: int, high: int | No
         select(Invoice.id)
         .where(Invoice.customer_id == Usage.customer_id, Invoice.month == month, IS_INVOICE)
         # The range once more: without it PostgreSQL may read all invoices of the month for each chunk.
-        .where(_chunk(Invoice.customer_id, low, high))
+        .where(_chunk(Invoice.customer_id))
         .exists()
     )
     for lines, condition in (
         (_regular_lines(terms.currency), Usage.month == month),
         (_late_lines(terms.currency), sa.and_(_IS_LATE, Usage.month < month)),
     ):
-        rows = lines.where(condition, Usage.hours > 0, _chunk(Usage.customer_id, low, high), ~invoiced)
+        rows = lines.where(condition, Usage.hours > 0, _chunk(Usage.customer_id), ~invoiced)
         names = [column.name for column in _lines.columns]
         await session.execute(_lines.insert().from_select(names, rows))
     net = sa.cast(func.sum(_lines.c.amount), sa.BigInteger())
     sums = select(_lines.c.customer_id, net.label("net")).group_by(_lines.c.customer_id).subquery()
     place = func.row_number().over(order_by=sums.c.customer_id)
-    totals = select(sums.c.customer_id, place, sums.c.net, tax_sql(sums.c.net, terms))
-    await session.execute(_totals.insert().from_select(["customer_id", "place", "net", "tax"], totals))
+    owed = (
+        select(Account.posted)
+        .where(Account.customer_id == sums.c.customer_id, Account.kind == AccountKind.RECEIVABLE)
+        .scalar_subquery()
+    )
+    totals = select(sums.c.customer_id, place, sums.c.net, tax_sql(sums.c.net, terms), owed)
+    await session.execute(_totals.insert().from_select(["customer_id", "place", "net", "tax", "owed"], totals))
 
 
 def _regular_lines(currency: Currency) -> sa.Select[*tuple[Any, ...]]:
@@ -235,14 +255,9 @@ async def take_numbers(session: AsyncSession, series: str, year: int, count: int
     return int((await session.execute(taken)).scalar_one())
 
 
-async def _write_invoices(session: AsyncSession, month: Month, before: int, now: datetime, terms: Terms) -> None:
+async def _write_invoices(session: AsyncSession, month: Month, now: datetime, terms: Terms) -> None:
     total = _totals.c.net + _totals.c.tax
-    owed = (
-        select(Account.posted)
-        .where(Account.customer_id == _totals.c.customer_id, Account.kind == AccountKind.RECEIVABLE)
-        .scalar_subquery()
-    )
-    reached = owed + total >= terms.card_minimum
+    reached = _totals.c.owed + total >= terms.card_minimum
     buyer = {
         "name": func.coalesce(func.nullif(Customer.billing_name, ""), Customer.name),
         "address": Customer.billing_address.expression,
@@ -251,7 +266,7 @@ async def _write_invoices(session: AsyncSession, month: Month, before: int, now:
     names, values = columns(
         {
             "kind": sa.literal("invoice"),
-            "number": sa.literal(f"INV-{now.year}-") + padded(_totals.c.place + before),
+            "number": sa.literal(f"INV-{now.year}-") + padded(_totals.c.place + sa.bindparam("before", type_=BIG)),
             "customer_id": _totals.c.customer_id,
             "month": sa.literal(month, MonthNumber()),
             "issued_at": sa.literal(now, Instant()),
@@ -300,8 +315,7 @@ async def _write_ledger(session: AsyncSession, now: datetime, terms: Terms) -> N
 
     What is left of a debt that was nearly paid waits too, whenever it was due first.
     """
-    owing = sa.and_(Account.customer_id.in_(select(_totals.c.customer_id)), Account.kind == AccountKind.RECEIVABLE)
-    rests = select(Account.customer_id).where(owing, Account.posted < terms.card_minimum)
+    rests = select(_totals.c.customer_id).where(_totals.c.owed > 0, _totals.c.owed < terms.card_minimum)
     await session.execute(
         sa.update(table(Invoice))
         .where(sa.text("due > 0"), Invoice.due_since.is_not(None), Invoice.customer_id.in_(rests))
@@ -310,7 +324,8 @@ async def _write_ledger(session: AsyncSession, now: datetime, terms: Terms) -> N
     await ledger.owe_many(session, _owed(_totals.c.net, ""), credit=AccountKind.REVENUE, reason="issue", now=now)
     if terms.tax_basis_points:
         await ledger.owe_many(session, _owed(_totals.c.tax, ":tax"), credit=AccountKind.TAX, reason="issue", now=now)
-    reached = select(Account.customer_id).where(owing, Account.posted >= terms.card_minimum)
+    owes = _totals.c.owed + _totals.c.net + _totals.c.tax
+    reached = select(_totals.c.customer_id).where(_totals.c.owed > 0, owes >= terms.card_minimum)
     await session.execute(
         sa.update(table(Invoice))
         .where(sa.text("due > 0"), Invoice.due_since.is_(None), Invoice.customer_id.in_(reached))

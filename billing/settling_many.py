@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from billing import ledger, outbox, wishes
+from billing.chunks import Bounds, Chunk, Script
+from billing.db import Database
 from billing.models import (
     BIG,
     IN_FLIGHT,
@@ -27,8 +29,8 @@ from billing.models import (
 )
 from billing.sql import greatest, json_array, json_object, least, number, start_empty, table, whole
 
-_CHUNK = 1_000
-"""Wishes that one transaction looks at: a chat that waits for SQLite's writer waits well under 100 ms."""
+_WISHES = Bounds(first=400, least=200, most=5_000)
+"""Wishes that one transaction looks at."""
 _FEW = 10
 """Fewer are not worth the statements."""
 
@@ -61,33 +63,53 @@ _parts = sa.Table(
 _IS_OPEN = sa.text("invoices.due > 0")
 
 
-async def settle_chunk(session: AsyncSession, low: int, *, now: datetime) -> int | None:
-    """Settle the simple ones among the next due wishes by card of customers above `low`.
+async def settle(database: Database, *, now: datetime) -> None:
+    """Settle the simple ones among all due wishes by card, in chunks of customers; a few are left as they are."""
+    script = await _script(database, now)
+    chunk = Chunk(database, _WISHES)
+    low: int | None = 0
+    while low is not None:
+        async with chunk.transaction() as session:
+            low = await _settle_chunk(session, script, low, chunk.size, now)
+
+
+async def _settle_chunk(session: AsyncSession, script: Script, low: int, limit: int, now: datetime) -> int | None:
+    """Settle the simple ones among the next wishes of customers above `low`.
 
     Return the last customer that was looked at; `None` when there are only a few.
     """
-    due = select(SettlementWish.customer_id).where(
-        SettlementWish.cards,
-        wishes.is_due(now),
-        SettlementWish.attempt_at.is_(None),
-        SettlementWish.customer_id > low,
-    )
-    ids = (await session.scalars(due.order_by(SettlementWish.customer_id).limit(_CHUNK))).all()
+    rest = _due(now).where(SettlementWish.customer_id > low).order_by(SettlementWish.customer_id)
+    ids = (await session.scalars(rest.limit(limit))).all()
     if len(ids) < _FEW:
         return None
-    high = ids[-1]
-    chosen = due.where(SettlementWish.customer_id <= high)
-    await _hold(session, chosen)
-    await _plan(session, chosen, now)
-    await ledger.settle_many(session, _parts, reason="settle", now=now)
+    for scratch in (_paid, _parts):
+        await start_empty(session, scratch)
+    await script.run(session, low=low, high=ids[-1])
+    return ids[-1]
+
+
+async def _script(database: Database, now: datetime) -> Script:
+    """Return what settles a chunk."""
+    script = Script(database)
+    above, until = sa.bindparam("low", type_=BIG), sa.bindparam("high", type_=BIG)
+    chosen = _due(now).where(SettlementWish.customer_id > above, SettlementWish.customer_id <= until)
+    await _hold(script, chosen)
+    await _plan(script, chosen, now)
+    await ledger.settle_many(script, _parts, reason="settle", now=now)
     invoices = select(_paid.c.invoice_id)
-    await session.execute(
+    await script.execute(
         sa.update(table(Invoice)).where(Invoice.id.in_(invoices)).values(due=0, by_hand=0, paid_at=now)
     )
-    await outbox.tell_many(session, _facts(now), "invoice_paid", now=now)
+    await outbox.tell_many(script, _facts(now), "invoice_paid", now=now)
     settled = SettlementWish.customer_id.in_(select(_paid.c.customer_id))
-    await session.execute(sa.delete(table(SettlementWish)).where(SettlementWish.cards, settled))
-    return high
+    await script.execute(sa.delete(table(SettlementWish)).where(SettlementWish.cards, settled))
+    return script
+
+
+def _due(now: datetime) -> Select[int]:
+    return select(SettlementWish.customer_id).where(
+        SettlementWish.cards, wishes.is_due(now), SettlementWish.attempt_at.is_(None)
+    )
 
 
 async def _hold(session: AsyncSession, chosen: Select[int]) -> None:
@@ -104,8 +126,6 @@ async def _plan(session: AsyncSession, chosen: Select[int], now: datetime) -> No
     is who has a payment in flight, money in dispute, an invoice on which something was paid before, or an order that
     waits for money.
     """
-    for scratch in (_paid, _parts):
-        await start_empty(session, scratch)
     opened = _opened(chosen)
     mine = opened.c.customer_id
     moving = select(Payment.id).where(Payment.customer_id == mine, Payment.status.in_(IN_FLIGHT)).exists()

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import metering, subscriptions
+from billing.chunks import Bounds
 from billing.clock import Month
 from billing.db import Database
 from billing.models import Interval, Subscription, Usage
@@ -100,7 +101,7 @@ async def test_two_runs_at_once_agree(database: Database) -> None:
 
 
 async def test_chunks_leave_nobody_out(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metering, "_CHUNK", 2)
+    monkeypatch.setattr(metering, "_ROWS", Bounds(2, 2, 2))
     async with database.transaction() as session:
         customer = await make_customer(session)
         for _ in range(5):

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import dues, ledger, metering, month_run, subscriptions
+from billing.chunks import Bounds, Script
 from billing.clock import Month
 from billing.db import Database
 from billing.ledger import About, Side
@@ -285,7 +287,7 @@ async def test_hours_taken_back_before_the_run_are_not_invoiced(database: Databa
 async def test_chunks_and_two_runs_at_once_issue_each_invoice_once(
     database: Database, terms: Terms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(month_run, "_CHUNK", 4)
+    monkeypatch.setattr(month_run, "_LINES", Bounds(4, 4, 4))
     async with database.transaction() as session:
         for _ in range(15):
             customer = await make_customer(session)
@@ -301,20 +303,21 @@ async def test_chunks_and_two_runs_at_once_issue_each_invoice_once(
 async def test_a_run_that_died_goes_on_where_it_stopped(
     database: Database, terms: Terms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(month_run, "_CHUNK", 2)
+    monkeypatch.setattr(month_run, "_LINES", Bounds(2, 2, 2))
     async with database.transaction() as session:
         for _ in range(6):
             await ran(session, await make_customer(session), "2026-01-01")
-    whole_tell, calls = month_run._tell, 0
+    whole_run, calls = Script.run, 0
 
-    async def dies(*arguments: object, **words: object) -> None:
+    async def dies(script: Script, session: AsyncSession, **values: int) -> None:
+        """Die in the second chunk, when all of it is written."""
         nonlocal calls
         calls += 1
-        if calls == 2:
+        await whole_run(script, session, **values)
+        if calls == 4:
             raise KeyboardInterrupt
-        await whole_tell(*arguments, **words)  # type: ignore[arg-type]  # handed through as they came
 
-    monkeypatch.setattr(month_run, "_tell", dies)
+    monkeypatch.setattr(Script, "run", dies)
     with pytest.raises(KeyboardInterrupt):
         await month_run.issue_due(database, now=RUN_DAY, terms=terms)
     assert len(await invoices(database)) == 2

@@ -48,8 +48,7 @@ async def owing(till: Till, case: tuple[tuple[int, ...], int, int]) -> Customer:
 
 
 async def settle_at_once(till: Till) -> None:
-    async with till.database.transaction() as session:
-        assert await settling_many.settle_chunk(session, 0, now=till.clock.now()) is not None
+    await settling_many.settle(till.database, now=till.clock.now())
 
 
 async def outcome(till: Till, customer: Customer) -> Any:
@@ -116,6 +115,5 @@ async def test_who_is_not_simple_is_left_to_a_try_of_their_own(till: Till) -> No
 
 async def test_a_few_are_left_alone(till: Till) -> None:
     customer = await owing(till, CASES["voucher alone"])
-    async with till.database.transaction() as session:
-        assert await settling_many.settle_chunk(session, 0, now=till.clock.now()) is None
+    await settling_many.settle(till.database, now=till.clock.now())
     assert await till.wish(customer) is not None
