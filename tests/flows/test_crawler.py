@@ -48,6 +48,10 @@ ELSEWHERE = {
     "ShowStars": "where Stars are taken",
     "RefundStars": "where Stars are taken",
     "PayOtherwise": "when the bank did not answer",
+    "RemovedByHand": "of what a former system made",
+    "ShowFormer": "where a former system was taken over",
+    "SendAgain": "where a former system was taken over",
+    "Missing": "where a former system was taken over",
 }
 """Buttons that this world has no reason to show."""
 
