@@ -5,10 +5,10 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // What the file ends with: the programs as tar.gz, 32 bytes that tell this bundle from others, and the archive's length.
@@ -33,11 +33,23 @@ func unpack() (string, error) {
 	if _, err := os.Stat(folder); err == nil {
 		return folder, nil
 	}
-	length := int64(binary.BigEndian.Uint64(last[32:]))
-	archive := io.NewSectionReader(self, end-length, length)
 	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
 		return "", err
 	}
+	// Everybody but the first waits for it: unpacking is most of the work on a slow machine.
+	lock, err := os.Create(filepath.Join(filepath.Dir(folder), ".lock"))
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(folder); err == nil {
+		return folder, nil
+	}
+	length := int64(binary.BigEndian.Uint64(last[32:]))
+	archive := io.NewSectionReader(self, end-length, length)
 	draft, err := os.MkdirTemp(filepath.Dir(folder), ".draft")
 	if err != nil {
 		return "", err
@@ -46,10 +58,7 @@ func unpack() (string, error) {
 	if err := extract(archive, draft); err != nil {
 		return "", err
 	}
-	if err := os.Rename(draft, folder); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", err
-	}
-	return folder, nil
+	return folder, os.Rename(draft, folder)
 }
 
 func extract(archive io.Reader, folder string) error {
