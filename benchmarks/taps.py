@@ -56,7 +56,7 @@ def measure(report: Report, folder: Path, scale: float) -> None:
     with telegram() as url:
         bare = _Bot("python-telegram-bot, bare", [sys.executable, "-m", "benchmarks.bare", "ptb", url], {})
         aiogram = _Bot("aiogram, bare", [_AIOGRAM, "-m", "benchmarks.bare", "aiogram", url], {})
-        product = _Bot("product", [sys.executable, "-m", "benchmarks.hurried"], settings(store, folder, url))
+        product = _Bot("product", [sys.executable, "-m", "bot"], settings(store, folder, url))
         floors: dict[int, Pace] = {}
         with _running(bare, url) as pid:
             for people in _PEOPLE:

@@ -1,7 +1,8 @@
-"""Updates of people who send more than anybody types: dropped before they are stored.
+"""Updates of people who send faster than they are answered, for long: dropped before they are stored.
 
-Whoever floods is told once to slow down, and is not answered again until they have been quiet for a while; a tap gets
-a word, or its button would spin. Nothing that tells of money is dropped. What is left keeps its order.
+Whoever waits for answers is never stopped. Whoever floods is told once to slow down, and is not answered again until
+they have been quiet for a while; a tap gets a word, or its button would spin. Nothing that tells of money is dropped.
+What is left keeps its order.
 """
 
 import asyncio
@@ -27,8 +28,10 @@ from bot.views import problems
 
 log = logging.getLogger(__name__)
 
-PERSON = Allowance(60, 2)
-"""Updates of one person: an album of pictures is ten at once, and nobody reads answers faster than two a second."""
+PERSON = Allowance(300, 10)
+"""Updates of one person that pass whether the earlier ones are answered or not: no person types or taps so fast."""
+UNANSWERED = 20
+"""So many of their updates have to wait, besides, before any is dropped: more of them would only wait longer."""
 QUIET_SECONDS = 10.0
 """So long somebody who was told to slow down has to be quiet."""
 ANSWERS_AT_ONCE = 16
@@ -41,6 +44,9 @@ class Intake(Protocol):
 
     async def add(self, payloads: Sequence[dict[str, Any]], bot: Bot) -> None:
         """Take updates; returns when they are safe."""
+
+    def waiting(self, lane: int) -> int:
+        """Return how many of a chat are in hand here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,9 @@ class Gate:
     def _admits(self, origin: _From, bot: Bot) -> bool:
         now, heard = self._now(), self._loud.pop(origin.person, None)
         told = heard is not None and now - heard < QUIET_SECONDS
-        if not told and not self.buckets.wait(origin.person):
+        if not told and (
+            not self.buckets.wait(origin.person) or self._store.waiting(origin.chat or origin.person) < UNANSWERED
+        ):
             self.buckets.spend(origin.person)
             return True
         self._loud[origin.person] = now

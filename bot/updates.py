@@ -202,6 +202,10 @@ class UpdateStore:
         else:
             await self.queue.put(update)
 
+    def waiting(self, lane: int) -> int:
+        """Return how many updates of a lane are in hand here."""
+        return sum(other == lane for other in self._mine.values())
+
     def is_mine(self, update_id: int) -> bool:
         """Return whether an update from the queue is still to be handled here."""
         return update_id in self._mine and not self._stopping

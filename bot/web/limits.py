@@ -20,23 +20,21 @@ _IPV6_NETWORK = 64
 _LONGEST_ADDRESS = 64
 """Characters that are kept of what a proxy names."""
 _HOOKS = ("/telegram", "/stripe")
-_FAILED = (400, 403, 413)
 
 
 HOOKS = Allowance(2000, 1000)
-"""Requests to `/telegram` and `/stripe`: more than one process can store, for the little there is to lose by it."""
-PAGES = Allowance(60, 10)
-"""Requests to everything else: people who come from a payment page, and those who watch the program."""
-FAILURES = Allowance(10, 0.1)
-"""Webhooks with a wrong secret, a bad signature, or what is no update: those who have the secret make none."""
+"""Requests to `/telegram` and `/stripe`: more than one process can store, for the little there is to lose by it. Those
+with a wrong secret are among them: no real event has to wait because somebody else guesses, and the secrets are too
+long for that."""
+PAGES = Allowance(300, 50)
+"""Requests to everything else: people who come from a payment page, and those who watch the program; behind a proxy
+that is not trusted all of them have one address."""
 
 
 class RateLimit:
-    """Answers 429 to peers that ask too often, and to those that fail too often at a webhook.
+    """Answers 429 to peers that ask too often.
 
-    A peer is an address, behind a proxy the one that the proxy names (`docs/getting-started.md`). Telegram's secret is
-    looked at before a body is read, so who shows the right one is served whatever others did from the same address;
-    Stripe repeats what it could not deliver, and what it has to tell is found by asking as well.
+    A peer is an address, behind a proxy the one that the proxy names (`docs/getting-started.md`).
     """
 
     def __init__(self, app: ASGIApp, now: Callable[[], float] = time.monotonic) -> None:
@@ -44,35 +42,21 @@ class RateLimit:
         self._app = app
         self._hooks = Buckets[str](HOOKS, now)
         self._pages = Buckets[str](PAGES, now)
-        self._failures = Buckets[str](FAILURES, now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 429 with the seconds to wait."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        peer, path = peer_of(scope), scope["path"]
-        buckets = self._hooks if path in _HOOKS else self._pages
+        peer = peer_of(scope)
+        buckets = self._hooks if scope["path"] in _HOOKS else self._pages
         wait = buckets.wait(peer)
         buckets.spend(peer)
-        if path == "/stripe":
-            wait = max(wait, self._failures.wait(peer))
         if wait:
-            await _slow_down(wait)(scope, receive, send)
+            after = {"Retry-After": str(math.ceil(wait))}
+            await PlainTextResponse("too many requests", 429, headers=after)(scope, receive, send)
             return
-        await self._app(scope, receive, self._watching(peer, send) if path in _HOOKS else send)
-
-    def _watching(self, peer: str, send: Send) -> Send:
-        async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in _FAILED:
-                wait = self._failures.wait(peer)
-                self._failures.spend(peer)
-                if wait:
-                    after = (b"retry-after", str(math.ceil(wait)).encode())
-                    message = {**message, "status": 429, "headers": [*message["headers"], after]}
-            await send(message)
-
-        return watched
+        await self._app(scope, receive, send)
 
 
 def peer_of(scope: Scope) -> str:
@@ -87,10 +71,6 @@ def peer_of(scope: Scope) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((int(address), _IPV6_NETWORK), strict=False))
-
-
-def _slow_down(wait: float) -> PlainTextResponse:
-    return PlainTextResponse("too many requests", 429, headers={"Retry-After": str(math.ceil(wait))})
 
 
 class BodyLimit:

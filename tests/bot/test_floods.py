@@ -19,7 +19,7 @@ from billing.clock import ManualClock
 from billing.db import Database
 from bot.buckets import Allowance
 from bot.demo.telegram.serving import serving
-from bot.floods import ANSWERS_AT_ONCE, PERSON, QUIET_SECONDS, Gate
+from bot.floods import ANSWERS_AT_ONCE, PERSON, QUIET_SECONDS, UNANSWERED, Gate
 from bot.updates import UpdateStore
 from tests.bot.test_replicas import says
 
@@ -57,11 +57,15 @@ class Kept:
 
     numbers: list[int] = field(default_factory=list)
     away: bool = False
+    unanswered: int = UNANSWERED
 
     async def add(self, payloads: Sequence[dict[str, Any]], _: Bot) -> None:
         if self.away:
             raise OSError("connection lost")
         self.numbers += [payload["update_id"] for payload in payloads]
+
+    def waiting(self, lane: int) -> int:
+        return self.unanswered if lane in {ANN, BOB, -7} else 0
 
 
 class Flood:
@@ -115,6 +119,14 @@ async def test_a_person_at_the_pace_of_people_is_never_stopped(flood: Flood) -> 
     for number in range(5 * MANY):
         flood.seconds += 1 / PERSON.per_second
         assert await flood.send(says(number)) == [number]
+
+
+async def test_who_waits_for_answers_is_never_stopped(flood: Flood) -> None:
+    flood.kept.unanswered = UNANSWERED - 1
+    for number in range(5 * MANY):
+        assert await flood.send(says(number)) == [number]
+    flood.kept.unanswered = UNANSWERED
+    assert await flood.send(says(9000)) == []
 
 
 async def test_taps_of_a_flood_get_a_word(flood: Flood) -> None:

@@ -1,7 +1,6 @@
 """The real application between stand-ins, all over HTTP: what flow tests drive."""
 
 import asyncio
-import math
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -19,7 +18,6 @@ from billing.clock import Clock, ManualClock
 from billing.db import Database
 from billing.models import JobRun, Notice, NoticeStatus, ProviderEvent, SettlementWish
 from bot.app import App
-from bot.buckets import Allowance
 from bot.demo.stripe import StripeStandIn
 from bot.demo.stripe.server import TEST_KEY
 from bot.demo.telegram import ChatMessage, Person, Telegram
@@ -190,8 +188,6 @@ async def running(settings: Settings, clock: ManualClock) -> AsyncIterator[App]:
     """The application, started and stopped as the command line does it."""
     stopping = asyncio.Event()
     async with App(settings, clock) as app:
-        # One person of a test does more in a second than people do in a minute; `test_floods.py` has the limit.
-        app.gate.buckets.allowance = Allowance(math.inf, 1)
         task = asyncio.create_task(app.run_until(stopping))
         try:
             await _until(lambda: _alive(settings), task)
