@@ -91,7 +91,7 @@ class Database:
 
 def _make_folder(url: URL) -> None:
     if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it tells of people
 
 
 def _sqlite_engine(url: URL, *, size: int, read_only: bool = False) -> AsyncEngine:

@@ -291,3 +291,9 @@ async def test_where_an_invoice_stands_may_change(issued: Database, clock: Manua
     async with issued.read() as session:
         invoice = (await session.scalars(sa.select(Invoice))).one()
     assert (invoice.due, invoice.disputed, invoice.due_since, invoice.paid_at) == (1, 0, now, now)
+
+
+async def test_a_folder_made_for_a_database_is_its_owners_only(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/data/vmbot.sqlite3")
+    await database.close()
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
