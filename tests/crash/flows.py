@@ -323,7 +323,7 @@ async def dying(house: House, done: list[str]) -> AsyncIterator[None]:
 
 async def at_rest(house: House) -> None:
     """Wait until nothing is left to do, and the fate of every payment is known."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(2 * PATIENCE):
         while True:
             await house.settled()
             async with house.database.read() as session:

@@ -248,10 +248,17 @@ class House:
     async def settled(self) -> None:
         """Wait until nothing is left to do or to say."""
         quiet = 0  # what happens between two looks is seen by the second
-        async with asyncio.timeout(PATIENCE):
-            while quiet < 2:
-                quiet = quiet + 1 if await self.is_quiet() else 0
-                await asyncio.sleep(0.15)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while quiet < 2:
+                    quiet = quiet + 1 if await self.is_quiet() else 0
+                    await asyncio.sleep(0.15)
+        except TimeoutError:
+            async with self.database.read() as session:
+                runs = [
+                    (run.name, run.tick_at, run.leased_by, run.error) for run in await session.scalars(select(JobRun))
+                ]
+            raise TimeoutError(f"it does not come to rest at {self.clock.now()}; its jobs: {runs}") from None
 
     async def is_quiet(self) -> bool:
         """Whether nothing is left to do or to say now."""
