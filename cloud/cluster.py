@@ -19,6 +19,7 @@ STARTING = "starting Kubernetes"
 _LOGIN_SECONDS = 90.0  # seen: 54 s, in software emulation on a host with other things to do
 _COMMAND_SECONDS = 60.0
 _REST = 3.0
+_REST_MAX = 60.0
 API_PORT = 6443
 _SERVER = re.compile(r"^(\s*server:\s*)https://\S+$", re.MULTILINE)
 _DEFAULT = re.compile(r"^(\s*-?\s*(?:name|cluster|user|current-context):\s*)default$", re.MULTILINE)
@@ -84,7 +85,7 @@ class SshDoor:
     """Real clusters."""
 
     def __init__(self, key: ProductKey, *, rest: float = _REST) -> None:
-        """Take the key that every node lets in, and for how many times as long as a look took none is taken again."""
+        """Take the key that every node lets in, and for how many times as long as a look took none follows."""
         self._key = key
         self._rest = rest
         self._resting: dict[tuple[Member, ...], tuple[float, ClusterSight]] = {}
@@ -102,8 +103,8 @@ class SshDoor:
             return self._resting[cluster][1]
         sight = await self._ask(name, members)
         if not sight.kubeconfig:
-            until = loop.time() + self._rest * (loop.time() - since)
-            self._resting[cluster] = until, sight
+            rest = min(self._rest * (loop.time() - since), _REST_MAX)
+            self._resting[cluster] = loop.time() + rest, sight
         return sight
 
     async def _ask(self, name: str, members: Sequence[Member]) -> ClusterSight:
