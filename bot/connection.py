@@ -9,9 +9,10 @@ from telegram.ext import Application, ApplicationBuilder
 
 from bot.floods import Intake
 from bot.pace import Pace
+from bot.polling import ALLOWED, WholeUpdates, poll
 from bot.settings import CannotStart, Settings
 from bot.transport import AiohttpRequest
-from bot.updates import ALLOWED, InOrderPerUser, UpdateStore, WholeUpdates, poll
+from bot.updates import InOrderPerUser, UpdateStore
 
 log = logging.getLogger(__name__)
 

@@ -12,37 +12,45 @@ from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sqlalchemy import ColumnElement, Exists, Row, Select, and_, delete, exists, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Exists,
+    Row,
+    Select,
+    String,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from telegram import Bot, Update
-from telegram.error import Conflict, RetryAfter, TelegramError
 from telegram.ext import BaseUpdateProcessor
 
 from billing import leases, sql
 from billing.clock import DAY, Clock
 from billing.db import Database
+from billing.models import Instant
 from bot import shapes
-from bot.floods import Intake
 from bot.models import ChatUpdate
-from bot.pace import seconds
-from bot.transport import AiohttpRequest
 
 log = logging.getLogger(__name__)
 
 _earlier = aliased(ChatUpdate, name="earlier")
 
-ALLOWED = ("message", "callback_query", "my_chat_member", "pre_checkout_query")
-"""Kinds of updates that we ask for."""
 _AT_ONCE = 256
 """Updates handled at the same time."""
 _IN_HAND = 256
 """Updates that a process claims: what it is at, and a little more. What comes beyond waits in the database for
 whoever has room, and is no suspect when this process dies."""
-_POLL_SECONDS = 30
-_CONFLICT_SECONDS = 1.0
-_WHOLE = "as it came"
 _SUSPECT = 10
 """An update that was waiting or in hand at so many crashes may be their cause: such are handled one at a time."""
 _ATTEMPTS = 20
@@ -55,6 +63,33 @@ _NOBODY = -1
 """The lane of updates that have neither chat nor person."""
 _KEEP = 3 * DAY
 """Telegram repeats an update for a day at most; handled rows are kept longer so that a repeat is known."""
+
+
+def _held_up(earlier: ColumnElement[bool], owner: ColumnElement[str]) -> Exists:
+    """Return whether such an earlier update is in the lane, or another process has any of the lane in hand."""
+    others = and_(_earlier.leased_by.is_not(None), _earlier.leased_by != owner)
+    return exists().where(
+        _earlier.lane == ChatUpdate.lane,
+        _earlier.handled_at.is_(None),
+        or_(and_(_earlier.id < ChatUpdate.id, earlier), and_(_earlier.id != ChatUpdate.id, others)),
+    )
+
+
+# Made once: it takes longer to write them than to answer them.
+_IDS, _OWNER = ChatUpdate.id.in_(bindparam("ids", expanding=True)), bindparam("owner", type_=String())
+_WAIT = (
+    update(ChatUpdate)
+    .where(_IDS, _held_up(_earlier.leased_by.is_distinct_from(_OWNER), _OWNER))
+    .values(leased_by=None)
+    .returning(ChatUpdate.id)
+    .execution_options(synchronize_session=False)
+)
+_TELL = (
+    update(ChatUpdate)
+    .where(_IDS, ChatUpdate.leased_by == _OWNER)
+    .values(handled_at=bindparam("at", type_=Instant()), payload={}, leased_by=None)
+    .execution_options(synchronize_session=False)
+)
 
 
 class UpdateStore:
@@ -124,9 +159,7 @@ class UpdateStore:
             new = set((await session.execute(insert, rows)).scalars()) & set(ours)
             if not new:
                 return new
-            elsewhere = self._held_up(_earlier.leased_by.is_distinct_from(self._owner))
-            waits = update(ChatUpdate).where(ChatUpdate.id.in_(new), elsewhere).values(leased_by=None)
-            return new - set(await session.scalars(waits.returning(ChatUpdate.id)))
+            return new - set(await session.scalars(_WAIT, {"ids": new, "owner": self._owner}))
 
     async def _hold_lanes(self, session: AsyncSession, lanes: Collection[int]) -> None:
         """Have other processes that add to these lanes wait for our end; SQLite has one writer at a time anyway."""
@@ -159,21 +192,13 @@ class UpdateStore:
     def _free(self) -> Select[ChatUpdate]:
         # An older version's process has it in memory, and no name in it; it is given a minute.
         known = or_(ChatUpdate.lane.is_not(None), ChatUpdate.received_at < self._clock.now() - _OLDER_VERSION)
+        suspects = [ChatUpdate.attempts < _SUSPECT] if self._suspects else []
         lost_sight_of = and_(ChatUpdate.leased_by == self._owner, ChatUpdate.id.not_in(self._mine))
         return (
             select(ChatUpdate)
             .where(ChatUpdate.handled_at.is_(None), or_(and_(ChatUpdate.leased_by.is_(None), known), lost_sight_of))
-            .where(~self._held_up(true()), *([ChatUpdate.attempts < _SUSPECT] if self._suspects else []))
+            .where(~_held_up(true(), literal(self._owner)), *suspects)
             .order_by(ChatUpdate.id)
-        )
-
-    def _held_up(self, earlier: ColumnElement[bool]) -> Exists:
-        """Return whether such an earlier update is in the lane, or another process has any of the lane in hand."""
-        others = and_(_earlier.leased_by.is_not(None), _earlier.leased_by != self._owner)
-        return exists().where(
-            _earlier.lane == ChatUpdate.lane,
-            _earlier.handled_at.is_(None),
-            or_(and_(_earlier.id < ChatUpdate.id, earlier), and_(_earlier.id != ChatUpdate.id, others)),
         )
 
     def _keep(self, row: ChatUpdate) -> bool:
@@ -244,9 +269,8 @@ class UpdateStore:
             self._ended -= together
 
     async def _tell(self, session: AsyncSession, update_ids: Collection[int]) -> None:
-        ended = {"handled_at": self._clock.now(), "payload": {}, "leased_by": None}
-        mine = (ChatUpdate.id.in_(update_ids), ChatUpdate.leased_by == self._owner)
-        await session.execute(update(ChatUpdate).where(*mine).values(ended))
+        told = {"ids": list(update_ids), "owner": self._owner, "at": self._clock.now()}
+        await session.execute(_TELL, told)
 
     async def _following(self, session: AsyncSession, lane: int) -> Row[int, dict[str, Any]] | None:
         """Claim what another process has added to a lane behind ours, without waiting for the next look."""
@@ -343,45 +367,3 @@ class InOrderPerUser(BaseUpdateProcessor):
 
     async def shutdown(self) -> None:
         """Nothing to let go of."""
-
-
-class WholeUpdates(AiohttpRequest):
-    """Fetches updates, of which the library reads the number alone: they are stored as they came, and read once.
-
-    Of a batch with one that the library cannot read it would give none, and Telegram the same batch for ever.
-    """
-
-    @staticmethod
-    def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        """Return Telegram's answer, with each update as what the library does not know."""
-        answer = AiohttpRequest.parse_json_payload(payload)
-        result = answer.get("result")
-        if isinstance(result, list):
-            answer["result"] = [{"update_id": one["update_id"], _WHOLE: one} for one in result]
-        return answer
-
-
-async def poll(bot: Bot, store: Intake, leads: asyncio.Event) -> None:
-    """Fetch updates while this process is the one that polls: each batch is stored before it is acknowledged."""
-    offset: int | None = None
-    wait = 1.0
-    while True:
-        if not leads.is_set():
-            offset = None
-            await leads.wait()
-        try:
-            updates = await bot.get_updates(offset, timeout=_POLL_SECONDS, allowed_updates=ALLOWED)
-            if updates:
-                await store.add([update.api_kwargs[_WHOLE] for update in updates], bot)
-                offset = updates[-1].update_id + 1
-            wait = 1.0
-        except RetryAfter as error:
-            await asyncio.sleep(seconds(error))
-        except Conflict as error:
-            # Whoever polled before us is still at it, or has taken over from us: one of the two gives way at its beat.
-            log.warning("polling: %s", error)
-            await asyncio.sleep(_CONFLICT_SECONDS)
-        except Exception as error:  # a database that is away for a moment must not leave us deaf until a restart
-            log.warning("polling: %s; again in %.0f s", error, wait, exc_info=not isinstance(error, TelegramError))
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, 30)

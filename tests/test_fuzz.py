@@ -17,7 +17,7 @@ from billing.errors import InvalidAmount
 from billing.gateway import Event, GatewayRefused
 from billing.money import Currency
 from billing.stripe_gateway import StripeGateway
-from bot import export, floods, updates
+from bot import export, floods, polling, updates
 from bot.web import telegram
 from cloud import ssh_keys
 from cloud.cloud_init import user_data
@@ -31,7 +31,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
 )
-kinds = st.sampled_from([*updates.ALLOWED, "edited_message", "channel_post", "x"])
+kinds = st.sampled_from([*polling.ALLOWED, "edited_message", "channel_post", "x"])
 fields = st.sampled_from(
     ["from", "chat", "id", "text", "data", "date", "message", "entities", "successful_payment", "x"]
 )

@@ -16,7 +16,8 @@ from billing.clock import ManualClock
 from billing.db import Database
 from bot.demo.telegram.serving import serving
 from bot.models import ChatUpdate
-from bot.updates import UpdateStore, WholeUpdates, poll
+from bot.polling import WholeUpdates, poll
+from bot.updates import UpdateStore
 
 CHAT = {"id": 5, "type": "private"}
 ANN = {"id": 5, "is_bot": False, "first_name": "Ann"}
