@@ -112,7 +112,7 @@ async def test_the_primary_dies_during_payments_and_the_monthly_run(
             if person in payers:
                 told(person, "$10.00 is in your balance")
             assert await states(house, person) == [State.SUCCESS]
-            await person.send("/invoices")
+            await person.send(f"/invoice {rows[0].number}")
             await person.wait_for_text(rows[0].number, timeout_s=PATIENCE)
         assert Counter(house.machines()) == Counter(machine(person) for person in people)
         await house.check()
