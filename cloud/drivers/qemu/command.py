@@ -10,6 +10,7 @@ from cloud.drivers.qemu.network import Isolation
 from cloud.drivers.qemu.seed import OUTSIDE_MAC
 
 _NICE = 10  # the chat answers first
+_TRANSLATED_MB_MIN, _TRANSLATED_MB_MAX = 32, 256
 _OUTSIDE_OF_NODES = "192.168.127.0/24"
 """What a node of a cluster sees as the way out: 10.x is its private network and what Kubernetes makes in it."""
 
@@ -73,9 +74,17 @@ def _card(name: str, kind: str, options: str, mac: str) -> list[str]:
 
 
 def _processor(record: Record, *, kvm: bool) -> list[str]:
-    accel = "kvm" if kvm else "tcg,tb-size=32"  # the default buffer for translated code is a gigabyte
+    accel = "kvm" if kvm else f"tcg,tb-size={_translated_mb(record.memory_mb)}"
     cpu = "host" if kvm else "max"
     return ["-machine", "pc", "-accel", accel, "-cpu", cpu, "-smp", str(record.spec.vcpus)]
+
+
+def _translated_mb(memory_mb: int) -> int:
+    """Return how many MiB of translated code are kept for a guest; QEMU's own default is a gigabyte.
+
+    With too few a large guest is translated over and over: of 32 MiB, a Kubernetes server filled one in three seconds.
+    """
+    return min(max(_TRANSLATED_MB_MIN, memory_mb // 8), _TRANSLATED_MB_MAX)
 
 
 def _kernel(image: Image) -> list[str]:

@@ -171,9 +171,16 @@ def test_without_walls_the_guest_is_cut_off() -> None:
 
 
 def test_acceleration_and_boot_loader() -> None:
-    assert "tcg,tb-size=32" in words(WALLED)
     assert "kvm" in words(WALLED, kvm=True)
     assert "-kernel" not in words(WALLED, image=Image("img", "", "", "", "disk"))
+
+
+@pytest.mark.parametrize(("memory_mb", "kept_mb"), [(160, 32), (1024, 128), (2048, 256), (8192, 256)])
+def test_a_larger_guest_keeps_more_translated_code(memory_mb: int, kept_mb: int) -> None:
+    image = Image("img", "img/kernel", "img/initrd", "quiet", "")
+    record = replace(RECORD, memory_mb=memory_mb)
+    command = command_line(Folder(Path("/x/m-1")), record, image, WALLED, kvm=False, devices=Devices())
+    assert f"tcg,tb-size={kept_mb}" in command
 
 
 def test_control_socket_has_a_short_name_in_a_deep_folder() -> None:
