@@ -93,7 +93,7 @@ def _start(store: Sqlite, name: str, folder: Path) -> float:
     """Return the seconds from the program's start to its first answer on the web."""
     with taps.telegram() as url:
         environment = {**os.environ, **taps.settings(store, folder, url), "DATABASE_URL": store.url(name)}
-        environment |= {"CLOCK_FILE": "", "PYTHONPATH": str(Path(__file__).parents[1])}
+        environment["PYTHONPATH"] = str(Path(__file__).parents[1])
         command, quiet = [sys.executable, "-m", "bot", "run"], subprocess.DEVNULL
         begun = time.perf_counter()
         with subprocess.Popen(command, env=environment, cwd=folder, stdout=quiet, stderr=quiet) as process:  # noqa: S603 our own words
@@ -112,5 +112,6 @@ def _first_answer(url: str, patience: timedelta = timedelta(minutes=2)) -> None:
                 if client.get(url).is_success:
                     return
             except httpx.HTTPError:
-                time.sleep(0.02)
+                pass  # nobody listens yet
+            time.sleep(0.02)
     raise TimeoutError(url)
