@@ -111,22 +111,11 @@ def _go(
     crowd = 50 if taps else _DEPLOYMENTS // seed.PER_CUSTOMER
     told = {"people": people, "crowd": crowd, "texts": texts, "seconds": seconds, "rate": rate, "taps": taps}
     before = _cpu(pid)
-    rest = _rests.get(pid, 0.0)
     with httpx.Client(trust_env=False, timeout=300) as client:
         found: dict[str, Any] = client.post(f"{url}/go", json=told).json()
-    used = _cpu(pid) - before - rest * found["seconds"]
+    used = _cpu(pid) - before
     assert found["answers"], "nothing was answered"
     return Pace(found["answers"] / found["seconds"], used / found["answers"], found["latencies"])
-
-
-_rests: dict[int, float] = {}
-"""Seconds of processor time that a bot takes in a second in which nobody types, by process."""
-
-
-def _rest(pid: int) -> float:
-    begun, before = time.perf_counter(), _cpu(pid)
-    time.sleep(3)
-    return (_cpu(pid) - before) / (time.perf_counter() - begun)
 
 
 def _cpu(pid: int) -> float:
@@ -202,7 +191,6 @@ def _running(bot: _Bot, url: str) -> Iterator[int]:
         try:
             _go(url, process.pid, 1, ["/vms"], 0.1)  # until it answers
             _go(url, process.pid, 50, ["/vms"], 2)
-            _rests[process.pid] = _rest(process.pid)
             yield process.pid
         finally:
             process.terminate()
