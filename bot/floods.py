@@ -45,6 +45,10 @@ class Intake(Protocol):
     async def add(self, payloads: Sequence[dict[str, Any]], bot: Bot) -> None:
         """Take updates; returns when they are safe."""
 
+
+class Store(Intake, Protocol):
+    """Who keeps updates until they are answered."""
+
     def waiting(self, lane: int) -> int:
         """Return how many of a chat are in hand here."""
 
@@ -61,7 +65,7 @@ class _From:
 class Gate:
     """Passes updates on to the store, but for those of a flood."""
 
-    def __init__(self, store: Intake, database: Database, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store, database: Database, now: Callable[[], float] = time.monotonic) -> None:
         """Take who stores updates, where people's languages are read, and a clock that never goes back."""
         self.buckets: Buckets[int] = Buckets(PERSON, now)
         self._store = store
