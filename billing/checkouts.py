@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 _OPENING_FOR = timedelta(minutes=2)
 """Longer than the calls that open a page; one that is not open by then is given up."""
-MOST_OPEN = 20
+MOST_OPEN = 100
 """Pages of one customer that are open at once: each is asked for again and again until it ends, after a day."""
 _CHUNK = 50
 _UNFINISHED = (CheckoutStatus.WANTED, CheckoutStatus.OPEN)

@@ -89,7 +89,7 @@ def bot_token(text: str) -> str:
 
 def webhook_secret(text: str) -> str:
     """Return a secret as Telegram takes one in `secret_token`."""
-    return _matching(r"[A-Za-z0-9_-]{16,256}", text, "16 to 256 letters, digits, _ and -")
+    return _matching(r"[A-Za-z0-9_-]{1,256}", text, "1 to 256 letters, digits, _ and -")
 
 
 def stripe_key(text: str) -> str:
