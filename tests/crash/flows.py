@@ -40,6 +40,7 @@ class Flow:
         check: what must be afterwards.
         again: how often the same person does it, before a new one comes.
         hurry: whether the clock may be moved on when something waits for its time.
+        outside: calls to the outside that it makes: before and after each of them it must have died.
     """
 
     prepare: Act
@@ -47,6 +48,7 @@ class Flow:
     check: Act
     again: int = 1
     hurry: bool = True
+    outside: tuple[str, ...] = ()
 
 
 # --- what was
@@ -298,14 +300,22 @@ async def owes_as_before(house: House, person: Person) -> None:
 
 
 FLOWS = {
-    "add card": Flow(arrives, adds_card, has_one_card),
-    "top up": Flow(arrives, tops_up, has_ten),
-    "redeem": Flow(arrives, redeems, has_redeemed, hurry=False),
-    "deploy": Flow(has_voucher_money, deploys, has_one_machine, hurry=False),
-    "pay": Flow(owes, pays, has_paid),
-    "delete": Flow(has_machine, deletes, has_no_machine, hurry=False),
-    "monthly run": Flow(lives_on_a_card, a_month_goes_by, has_paid_each_month_once, again=1000),
-    "remind": Flow(does_not_pay, another_month_goes_by, owes_as_before, again=10),
+    "add card": Flow(arrives, adds_card, has_one_card, outside=("POST /v1/checkout/sessions", "sendMessage")),
+    "top up": Flow(arrives, tops_up, has_ten, outside=("POST /v1/checkout/sessions", "sendMessage")),
+    "redeem": Flow(arrives, redeems, has_redeemed, hurry=False, outside=("sendMessage",)),
+    "deploy": Flow(
+        has_voucher_money, deploys, has_one_machine, hurry=False, outside=("machine's create", "editMessageText")
+    ),
+    "pay": Flow(owes, pays, has_paid, outside=("POST /v1/payment_intents", "editMessageText")),
+    "delete": Flow(has_machine, deletes, has_no_machine, hurry=False, outside=("machine's delete", "editMessageText")),
+    "monthly run": Flow(
+        lives_on_a_card,
+        a_month_goes_by,
+        has_paid_each_month_once,
+        again=1000,
+        outside=("POST /v1/payment_intents", "sendDocument", "mail"),
+    ),
+    "remind": Flow(does_not_pay, another_month_goes_by, owes_as_before, again=10, outside=("sendMessage", "mail")),
 }
 
 

@@ -16,8 +16,10 @@ from typing import Any
 import aiosmtplib
 import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
+from telegram.request import RequestData
 
 from billing.db import Database
+from bot.transport import AiohttpRequest
 from cloud.drivers.simulated import SimulatedDriver
 
 STATUS = 66
@@ -38,6 +40,7 @@ def install() -> None:
     pull = _Trigger(Path(armed))
     _around_transactions(pull)
     _around_http(pull)
+    _around_telegram(pull)
     _around_machines(pull)
     _around_mail(pull)
 
@@ -83,17 +86,31 @@ def _around_http(pull: Callable[[str], None]) -> None:
     plain = httpx.AsyncClient.send
 
     async def send(client: httpx.AsyncClient, request: httpx.Request, **more: Any) -> httpx.Response:
-        path = request.url.path
-        what = path.rpartition("/")[2] if "/bot" in path else f"{request.method} {_without_ids(path)}"
-        if what in _NOT_ASKED:
-            return await plain(client, request, **more)
-        name = f"{what}, {_who(sys._getframe(1))}"
+        name = f"{request.method} {_without_ids(request.url.path)}, {_who(sys._getframe(1))}"
         pull(f"before {name}")
         answer = await plain(client, request, **more)
         pull(f"after {name}")
         return answer
 
     httpx.AsyncClient.send = send  # type: ignore[assignment,method-assign]
+
+
+def _around_telegram(pull: Callable[[str], None]) -> None:
+    plain = AiohttpRequest.do_request
+
+    async def do_request(
+        request: AiohttpRequest, url: str, method: str, request_data: RequestData | None = None, **more: Any
+    ) -> tuple[int, bytes]:
+        what = url.rpartition("/")[2]
+        if what in _NOT_ASKED:
+            return await plain(request, url, method, request_data, **more)
+        name = f"{what}, {_who(sys._getframe(1))}"
+        pull(f"before {name}")
+        answer = await plain(request, url, method, request_data, **more)
+        pull(f"after {name}")
+        return answer
+
+    AiohttpRequest.do_request = do_request  # type: ignore[method-assign,assignment]
 
 
 def _without_ids(path: str) -> str:

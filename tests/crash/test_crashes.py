@@ -63,3 +63,5 @@ async def test_die_at_every_point(tmp_path: Path, database_url: str, name: str) 
             done = await die_everywhere(house, name, FLOWS[name], most=1000)
         assert len(done) > 10
         assert house.kills == len(done)
+        wanted = {f"{when} {call}" for call in FLOWS[name].outside for when in ("before", "after")}
+        assert wanted <= {point.partition(",")[0] for point in done}, done
