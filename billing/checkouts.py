@@ -273,11 +273,6 @@ async def hurry(session: AsyncSession, *, now: datetime) -> None:
     )
 
 
-async def show_in(session: AsyncSession, checkout_id: int, message_id: int) -> None:
-    """Remember the chat message that shows a page's link, to be edited when it is done."""
-    await session.execute(update(Checkout).where(Checkout.id == checkout_id).values(message_id=message_id))
-
-
 async def _held(session: AsyncSession, checkout_id: int) -> Checkout:
     """Return a page's row under its customer's lock."""
     checkout = await session.get(Checkout, checkout_id)

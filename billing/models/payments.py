@@ -96,7 +96,7 @@ class Checkout(Base):
     payment_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("payments.id"))
     """The payment that it brings; none for adding a card."""
     message_id: Mapped[int | None]
-    """The chat message that shows its link, to be edited when it is done."""
+    """Not used; stays for one release, since the version before this one reads it."""
     created_at: Mapped[datetime]
     """The page closes by itself a day later, by the provider's own clock: ours may be another."""
     check_at: Mapped[datetime]

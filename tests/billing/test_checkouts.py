@@ -129,15 +129,6 @@ async def test_a_customer_is_made_at_the_provider_once(till: Till) -> None:
     assert len(customers) == 1
 
 
-async def test_the_message_with_the_link_is_remembered(till: Till) -> None:
-    customer = await till.customer()
-    checkout = await till.checkouts.open_for_card(customer.id)
-    async with till.database.transaction() as session:
-        await checkouts.show_in(session, checkout.id, 77)
-    async with till.database.read() as session:
-        assert (await session.get_one(Checkout, checkout.id)).message_id == 77
-
-
 async def test_a_crash_before_the_call_leaves_nothing_that_waits(till: Till) -> None:
     customer = await till.customer()
     async with till.database.transaction() as session:
