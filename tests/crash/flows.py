@@ -268,7 +268,8 @@ async def has_paid_each_month_once(house: House, person: Person) -> None:
     assert [row.due for row in rows] == [0] * len(rows)
     assert set(Counter(row.month for row in rows).values()) == {1}
     assert await charged(house, person) == sorted(row.total for row in rows)
-    told(person, rows[-1].number, "Invoice")
+    told(person, f"{rows[-1].number} for ")
+    told(person, f"{rows[-1].number} is paid")
 
 
 async def does_not_pay(house: House, person: Person) -> None:
@@ -315,7 +316,7 @@ FLOWS = {
         again=1000,
         outside=("POST /v1/payment_intents", "sendDocument", "mail"),
     ),
-    "remind": Flow(does_not_pay, another_month_goes_by, owes_as_before, again=10, outside=("sendMessage", "mail")),
+    "remind": Flow(does_not_pay, another_month_goes_by, owes_as_before, again=10, outside=("sendDocument", "mail")),
 }
 
 

@@ -12,6 +12,7 @@ import signal
 import ssl
 import sys
 import traceback
+from types import ModuleType
 from unittest import mock
 
 from sqlalchemy.orm import configure_mappers
@@ -89,6 +90,8 @@ def _begin(order: dict[str, object]) -> None:
             os.dup2(source, number)
         os.environ.clear()
         os.environ.update({str(key): str(value) for key, value in dict(order["environment"]).items()})  # type: ignore[call-overload]
+        # What typesets is a process that imports the program that began it: none of ours is needed there.
+        sys.modules["__main__"] = ModuleType("__main__")
         points.install()
         code = main(["run"])
     except BaseException:  # noqa: BLE001 nothing may go on from here
