@@ -4,8 +4,9 @@ A question goes to the support chat, or to every administrator where there is no
 topic. A reply to it, or any message in the topic, goes back. Nobody's words are kept: only which message is whose.
 """
 
+import asyncio
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 MOST_AN_HOUR = 30
 """Messages of one customer to one chat: staff must be able to read them."""
 _TOPIC_NAME = 128
+_AT_ONCE = timedelta(seconds=5)
+_LOOKS, _LOOK_SECONDS = 20, 0.1
+"""How often an answer given at once is looked at again: a question is seen before it is written down whose it is."""
 
 
 class TooMany(Exception):
@@ -58,8 +62,7 @@ async def pass_on(services: Services, customer: Customer, message: Message, text
 
 async def pass_back(services: Services, message: Message) -> bool:
     """Pass an answer of staff back to the customer it is for; return whether it is one."""
-    async with services.database.read() as session:
-        customer = await _asked_by(session, message)
+    customer = await _customer_of(services, message)
     if customer is None:
         return False
     try:
@@ -73,6 +76,20 @@ async def pass_back(services: Services, message: Message) -> bool:
         return True
     await _tick(services, message)
     return True
+
+
+async def _customer_of(services: Services, message: Message) -> Customer | None:
+    """Return whose question a message answers; one that follows at once may have to wait until that is written down."""
+    asked = message.reply_to_message
+    looks = _LOOKS if asked is not None and message.date - asked.date < _AT_ONCE else 1
+    for look in range(looks):
+        if look:
+            await asyncio.sleep(_LOOK_SECONDS)
+        async with services.database.read() as session:
+            customer = await _asked_by(session, message)
+        if customer is not None:
+            return customer
+    return None
 
 
 async def _chats(services: Services) -> list[int]:

@@ -1,5 +1,6 @@
 """`/support`: to staff and back, in a forum, in a group, and with administrators alone (A28)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from billing.clock import HOUR, ManualClock
+from bot import support
 from bot.demo.telegram import ChatMessage, Group, Person, Telegram
 from bot.support import MOST_AN_HOUR
 from tests.flows.world import ADMIN, World, open_world
@@ -128,6 +130,23 @@ async def test_in_a_plain_group_a_reply_goes_back_and_talk_does_not(group: Desk)
     await ann.block()
     await group.staff.send("Are you there?", reply_to=asked)
     await group.wait("Not delivered", "blocked")
+
+
+async def test_an_answer_may_be_faster_than_the_note_of_whose_question_it_is(
+    group: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = support._write
+
+    async def slow(*args: Any) -> list[int]:
+        sent = await write(*args)
+        await asyncio.sleep(0.5)
+        return sent
+
+    monkeypatch.setattr(support, "_write", slow)
+    ann = group.world.person()
+    await ann.send("/support Quick?")
+    await group.staff.send("Very", reply_to=await group.wait("Quick?"))
+    await ann.wait_for_text("Support answers", "Very")
 
 
 async def test_long_texts_and_too_many(group: Desk) -> None:
