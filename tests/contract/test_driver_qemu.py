@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,9 +82,17 @@ async def test_delete_removes_disk_seed_process_lock_and_port(qemu: Cloud, tmp_p
     await qemu.driver.delete("m-1")
     assert processes_of(tmp_path) == []
     assert [path.name for path in folder.path.parent.iterdir() if "m-1" in path.name] == []
+    await until(lambda: is_free(made.host, made.port))  # a process that ends loses its name before its ports
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that just ended do not count
-        probe.bind((made.host, made.port))
+        with suppress(OSError):
+            probe.bind((host, port))
+            return True
+        return False
 
 
 async def test_a_public_machine_listens_at_its_own_address(qemu: Cloud) -> None:
