@@ -42,7 +42,7 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            _make_folder(self.url)
+            make_folder(self.url)
             self._writer = _sqlite_engine(self.url, size=1)
             self._reader = _sqlite_engine(self.url, size=_READERS, read_only=True)
         else:
@@ -89,7 +89,8 @@ class Database:
             await self._reader.dispose()
 
 
-def _make_folder(url: URL) -> None:
+def make_folder(url: URL) -> None:
+    """Make the folder that an SQLite file is in, if there is none: for its owner alone."""
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it tells of people
 

@@ -8,7 +8,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
-from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -23,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from billing.db import Database
+from billing.db import Database, make_folder
 from bot import schema
 from bot.settings import CannotStart
 
@@ -172,8 +171,7 @@ def _engine(url: str) -> AsyncEngine:
     engine = create_async_engine(url, poolclass=NullPool)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        if engine.url.database:
-            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(engine.url)
     return engine
 
 

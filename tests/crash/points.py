@@ -110,6 +110,7 @@ def _around_telegram(pull: Callable[[str], None]) -> None:
         pull(f"after {name}")
         return answer
 
+    # In this process alone, which is made to die: what is around a call is put around the method itself.
     AiohttpRequest.do_request = do_request  # type: ignore[method-assign,assignment]
 
 
@@ -123,6 +124,7 @@ def _around_machines(pull: Callable[[str], None]) -> None:
 
 
 def _around_mail(pull: Callable[[str], None]) -> None:
+    # In this process alone, as above.
     aiosmtplib.SMTP.send_message = _around("mail", aiosmtplib.SMTP.send_message, pull, of="")  # type: ignore[method-assign,assignment]
 
 

@@ -14,10 +14,10 @@ from billing import accounts
 from billing.clock import DAY, ManualClock
 from billing.contacts import MAILS_A_DAY
 from billing.models import Card
-from bot.demo.mail import MailBox, serve_smtp
+from bot.demo.mail import MailBox
 from bot.demo.telegram import Person
 from tests.flows.test_order import with_card, with_key
-from tests.flows.world import KEY, World, open_world
+from tests.flows.world import KEY, World, open_mailing_world
 
 
 @pytest.fixture
@@ -28,14 +28,8 @@ def box(tmp_path: Path) -> MailBox:
 @pytest.fixture
 async def mailing(tmp_path: Path, sqlite_url: str, clock: ManualClock, box: MailBox) -> AsyncIterator[World]:
     """A world that sends mail."""
-    async with (
-        serve_smtp(box) as port,
-        open_world(
-            tmp_path, sqlite_url, clock, smtp_url=f"smtp://127.0.0.1:{port}", mail_from="Shop <shop@example.com>"
-        ) as world,
-    ):
+    async with open_mailing_world(tmp_path, sqlite_url, clock, box) as world:
         yield world
-        await world.check()
 
 
 def link_in(box: MailBox, address: str) -> str:

@@ -18,6 +18,7 @@ from billing.clock import Clock, ManualClock
 from billing.db import Database
 from billing.models import JobRun, Notice, NoticeStatus, ProviderEvent, SettlementWish
 from bot.app import App
+from bot.demo.mail import MailBox, serve_smtp
 from bot.demo.stripe import StripeStandIn
 from bot.demo.stripe.server import TEST_KEY
 from bot.demo.telegram import ChatMessage, Person, Telegram
@@ -129,6 +130,21 @@ async def open_world(
         settings = around.settings(tmp_path, database_url, webhook=webhook, **more, **prepare(around.telegram))
         async with around.inhabited(settings, clock) as world:
             yield world
+
+
+@asynccontextmanager
+async def open_mailing_world(
+    tmp_path: Path, database_url: str, clock: ManualClock, box: MailBox
+) -> AsyncIterator[World]:
+    """A world that sends mail, over SMTP, into a box; its books are checked at the end."""
+    async with (
+        serve_smtp(box) as port,
+        open_world(
+            tmp_path, database_url, clock, smtp_url=f"smtp://127.0.0.1:{port}", mail_from="Shop <shop@example.com>"
+        ) as world,
+    ):
+        yield world
+        await world.check()
 
 
 @dataclass

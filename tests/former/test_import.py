@@ -16,12 +16,12 @@ from billing.db import Database
 from billing.models import Base, Customer, Interval, Notice, Voucher
 from billing.money import Currency
 from bot import importing
-from bot.demo.mail import MailBox, serve_smtp
+from bot.demo.mail import MailBox
 from bot.importing import CannotImport, Worth
 from cloud.former import VALID_FOR
 from cloud.models import Deployment, FormerMachine, FormerUser, Node, PowerWish, State
 from cloud.sweep import Sweeper
-from tests.flows.world import World, open_world
+from tests.flows.world import World, open_mailing_world
 from tests.former import sample
 
 USD = Currency.of("usd")
@@ -40,14 +40,8 @@ def box(tmp_path: Path) -> MailBox:
 
 @pytest.fixture
 async def world(tmp_path: Path, sqlite_url: str, clock: ManualClock, box: MailBox) -> AsyncIterator[World]:
-    async with (
-        serve_smtp(box) as port,
-        open_world(
-            tmp_path, sqlite_url, clock, smtp_url=f"smtp://127.0.0.1:{port}", mail_from="Shop <shop@example.com>"
-        ) as opened,
-    ):
+    async with open_mailing_world(tmp_path, sqlite_url, clock, box) as opened:
         yield opened
-        await opened.check()
 
 
 async def take_over(
